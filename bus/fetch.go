@@ -1,0 +1,38 @@
+package bus
+
+import "waptsync/objects"
+
+// Bounds of one fetch request.
+const (
+	MaxFetchBytes = 4 << 20   // content bytes that one request may ask for
+	MaxFetchItems = 4096      // items that one request may have
+	MaxPiece      = 512 << 10 // content bytes in one reply message
+)
+
+// Item asks for bytes of a content as a path of the share holds it now, or for its manifest.
+type Item struct {
+	Path     string
+	Digest   objects.ID
+	Offset   int64
+	Length   int64
+	Manifest bool // the encoded manifest from Offset on; Length bounds it
+}
+
+// FetchError is why one item could not be had.
+type FetchError struct {
+	Code FetchCode
+	Text string
+}
+
+// FetchCode classes a FetchError.
+type FetchCode uint8
+
+// The codes. The numbers are part of the encoding.
+const (
+	FetchGone    FetchCode = 2 // the path holds that content no more; a newer event follows
+	FetchRefused FetchCode = 3 // the request is not allowed or not well formed
+	FetchFailed  FetchCode = 4 // the main could not read; Text says why
+	FetchBusy    FetchCode = 5 // too much under way for this remote; ask again
+)
+
+func (e *FetchError) Error() string { return "fetch: " + e.Text }

@@ -1,0 +1,49 @@
+package bus
+
+import "time"
+
+// Report is what a remote tells the main of itself. JSON; at most 64 KiB.
+type Report struct {
+	Version string                 `json:"version"`
+	Host    string                 `json:"host"`
+	Time    time.Time              `json:"time"` // the remote's clock
+	Shares  map[string]ShareReport `json:"shares"`
+}
+
+// ShareReport is the state of one share on a remote.
+type ShareReport struct {
+	State     string    `json:"state"` // "live", "catching up", "reconciling", "held", "offline"
+	Seq       uint64    `json:"seq"`   // on disk up to here
+	Files     int64     `json:"files"`
+	Bytes     int64     `json:"bytes"`
+	LagEvents int64     `json:"lag_events"` // known and not yet on disk
+	LagBytes  int64     `json:"lag_bytes"`  // content bytes of these not yet here
+	Oldest    time.Time `json:"oldest,omitzero"`
+	Newest    time.Time `json:"newest,omitzero"` // when the main published what was last applied
+	// Received are content bytes that came over the wire, Reused those found
+	// on the remote's own disk; both since its service started.
+	Received  int64         `json:"received"`
+	Reused    int64         `json:"reused"`
+	Transfers []Transfer    `json:"transfers,omitempty"` // under way, at most 8
+	Errors    int64         `json:"errors"`              // paths that wait after a failure
+	Problems  []PathProblem `json:"problems,omitempty"`  // at most 20 of these
+	Drift     int64         `json:"drift"`               // local changes undone since start
+	Trash     int64         `json:"trash"`               // files in the trash
+}
+
+// Transfer is a file on its way.
+type Transfer struct {
+	Path string `json:"path"`
+	Done int64  `json:"done"`
+	Size int64  `json:"size"`
+}
+
+// PathProblem is why one path is not as it should be, and when it is tried again.
+type PathProblem struct {
+	Path  string    `json:"path"`
+	Op    string    `json:"op"`
+	Cause string    `json:"cause"`
+	Hint  string    `json:"hint,omitempty"`
+	Tries int       `json:"tries"`
+	Next  time.Time `json:"next,omitzero"`
+}

@@ -1,0 +1,30 @@
+package objects
+
+import "crypto/md5" // names of WAPT packages and their index carry MD5, so a replicator must know it
+
+// Params says how a content was cut. It travels in the manifest and in the
+// event, so that either side can cut the same bytes again and get the same
+// objects. Sizes are in bytes.
+type Params struct {
+	Min, Avg, Max uint32
+	// Zip: boundaries were also set at the members of a zip container.
+	Zip bool
+}
+
+// Object is one piece of a content.
+type Object struct {
+	ID   ID
+	Size uint32
+}
+
+// Manifest is the ordered list of objects that make one content.
+// An empty content has no objects; one of a single object has exactly one,
+// whose ID is Digest.
+type Manifest struct {
+	Params  Params
+	Size    int64          // bytes, the sum of the objects' sizes
+	Digest  ID             // SHA-256 of the whole content
+	MD5     [md5.Size]byte // MD5 of the whole content, because WAPT's index names it; zero when HasMD5 is false
+	HasMD5  bool
+	Objects []Object
+}
