@@ -1,0 +1,82 @@
+package index
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// DefaultPatterns are the base names of files that are taken for an index:
+// WAPT's and Debian's. A by-hash name is content-addressed and needs no rule.
+var DefaultPatterns = []string{
+	"Packages", "Packages.gz", "Packages.xz",
+	"Sources", "Sources.gz", "Sources.xz",
+	"Release", "InRelease", "Release.gpg",
+}
+
+// Rule says which paths of a share are indexes.
+type Rule struct {
+	patterns []string
+}
+
+// NewRule makes a rule of patterns in the syntax of [path.Match]. A pattern
+// with a slash is held against the whole path, others against the base name.
+// Without patterns no path is an index.
+func NewRule(patterns []string) (*Rule, error) {
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, fmt.Errorf("index pattern %q: %w", p, err)
+		}
+	}
+	return &Rule{patterns: patterns}, nil
+}
+
+// IsIndex says whether the file at p is an index by this rule.
+func (r *Rule) IsIndex(p string) bool {
+	if r == nil {
+		return false
+	}
+	base := path.Base(p)
+	for _, pattern := range r.patterns {
+		name := base
+		if strings.Contains(pattern, "/") {
+			name = p
+		}
+		if ok, _ := path.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Rank orders indexes that become visible together: what names others comes
+// after what it names, so Release after Packages, and a signature apart from
+// its Release last of all.
+func Rank(p string) int {
+	switch path.Base(p) {
+	case "Release.gpg":
+		return 3
+	case "InRelease":
+		return 2
+	case "Release":
+		return 1
+	}
+	return 0
+}
+
+// root is the folder to which the names in a Debian index at p are relative:
+// the one that holds "dists", or the index's own in a flat repository.
+func root(p string) string {
+	if i := strings.Index("/"+p, "/dists/"); i >= 0 {
+		return strings.TrimSuffix(p[:i], "/")
+	}
+	return dir(p)
+}
+
+// dir is the folder of p, "" for the share itself.
+func dir(p string) string {
+	if d := path.Dir(p); d != "." {
+		return d
+	}
+	return ""
+}
