@@ -36,7 +36,7 @@ func TestComparisonSeesEveryDifference(t *testing.T) {
 		{"a nanosecond", func(t *testing.T, dir string) { chtimes(t, filepath.Join(dir, "d", "f"), when.Add(1)) }, "123456790"},
 		{"a second", func(t *testing.T, dir string) { chtimes(t, filepath.Join(dir, "d", "f"), when.Add(time.Second)) }, "12:00:01"},
 		{"mode", func(t *testing.T, dir string) { check(t, os.Chmod(filepath.Join(dir, "d", "f"), 0o600)) }, "-rw-------"},
-		{"folder mode", func(t *testing.T, dir string) { check(t, os.Chmod(filepath.Join(dir, "d"), 0o700)) }, "drwx------"},
+		{"folder mode", func(t *testing.T, dir string) { check(t, os.Chmod(filepath.Join(dir, "d"), 0o700)) }, "is folder -rwx------"},
 		{"target", func(t *testing.T, dir string) {
 			check(t, os.Remove(filepath.Join(dir, "l")))
 			check(t, os.Symlink("d", filepath.Join(dir, "l")))
