@@ -1,0 +1,38 @@
+package objects
+
+import (
+	"crypto/sha256"
+	"hash"
+	"sync"
+)
+
+// Hasher names bytes that come in pieces. Use [Sum] for bytes that are whole:
+// it is cheaper. A Hasher is for one goroutine at a time.
+type Hasher struct {
+	h   hash.Hash
+	sum ID // here and not on the stack, where it would escape at each Sum
+}
+
+var hashers = sync.Pool{New: func() any { return &Hasher{h: sha256.New()} }}
+
+// NewHasher returns a Hasher that has seen nothing, a released one if there is any.
+func NewHasher() *Hasher {
+	h := hashers.Get().(*Hasher)
+	h.h.Reset()
+	return h
+}
+
+// Write takes more bytes. It never fails.
+func (h *Hasher) Write(b []byte) (int, error) { return h.h.Write(b) }
+
+// Sum returns the ID of all bytes written since the last Reset, and changes nothing.
+func (h *Hasher) Sum() ID {
+	h.h.Sum(h.sum[:0])
+	return h.sum
+}
+
+// Reset forgets all bytes written.
+func (h *Hasher) Reset() { h.h.Reset() }
+
+// Release gives h back for a later [NewHasher]. It must not be used afterwards.
+func (h *Hasher) Release() { hashers.Put(h) }
