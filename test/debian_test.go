@@ -19,7 +19,7 @@ import (
 var debianPackages = strings.Fields(`
 	hostname sed grep gzip netbase sensible-utils media-types lsb-release diffutils dash
 	debianutils adduser base-passwd mawk libattr1 libacl1 libcap2 libbz2-1.0 zlib1g findutils
-	bsdutils ncurses-bin ncurses-base login-defs patch bzip2 cpio file fakeroot liberror-perl
+	bsdutils ncurses-bin ncurses-base login patch bzip2 cpio file fakeroot liberror-perl
 	libfile-fcntllock-perl libalgorithm-diff-perl libalgorithm-merge-perl libmnl0 libmd0 libaudit-common libcap-ng0 libcom-err2 libkeyutils1 libsepol2
 	libselinux1 libsemanage-common libss2 liblz4-1 libxxhash0 libnpth0 libksba8 libassuan0 libffi8 libp11-kit0
 	libtasn1-6 libidn2-0 libunistring2 libexpat1 libuuid1 libblkid1 libmount1 libsmartcols1 libfdisk1 libgpm2

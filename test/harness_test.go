@@ -5,6 +5,7 @@ package test
 import (
 	"crypto/md5"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +133,60 @@ func TestSelfCheckingContentShowsEveryTear(t *testing.T) {
 			t.Errorf("%s: not seen", name)
 		}
 	}
+}
+
+func TestChurnKnowsItsTree(t *testing.T) {
+	rng := newRandom(t)
+	dir := t.TempDir()
+	c := newChurn(rng, dir, 200)
+	check(t, c.run(3000))
+	got, err := readTree(dir)
+	check(t, err)
+	for path, e := range got {
+		if e.kind.IsDir() && !c.dirs[path] || e.kind.IsRegular() && !c.files[path] {
+			t.Errorf("%q: not known", path)
+		}
+	}
+	if len(got) != len(c.files)+len(c.dirs)-1 { // without the root
+		t.Errorf("%d paths, known are %d files and %d folders", len(got), len(c.files), len(c.dirs))
+	}
+	stop, seen := make(chan struct{}), make(chan []string)
+	go func() { seen <- watch(dir, stop) }()
+	write(t, []byte("torn"), dir, "n999999")
+	write(t, selfChecking(rng, 5), dir, "temporary")
+	if s := <-seen; len(s) < maxDiffs { // it sees both in each round
+		t.Errorf("saw only %q", s)
+	}
+}
+
+func TestNetworkCutsAndCounts(t *testing.T) {
+	lab.net.needNamespaces(t)
+	var l net.Listener
+	check(t, lab.net.main.inside(func() (err error) {
+		l, err = net.Listen("tcp", lab.net.mainIP+":0")
+		return err
+	}))
+	defer l.Close()
+	dial := func() error {
+		return lab.net.remote.inside(func() error {
+			c, err := net.DialTimeout("tcp", l.Addr().String(), time.Second)
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		})
+	}
+	before := lab.net.wire(t)
+	check(t, dial())
+	if n := lab.net.wire(t) - before; n < 150 || n > 5000 {
+		t.Errorf("a connection took %d bytes on the wire", n)
+	}
+	lab.net.cut(t)
+	if dial() == nil {
+		t.Error("the cut link still works")
+	}
+	lab.net.heal(t)
+	check(t, dial())
 }
 
 func chtimes(t *testing.T, name string, when time.Time) {

@@ -126,12 +126,15 @@ func tool(name string, args ...string) error {
 	return nil
 }
 
-// start starts cmd inside the namespace; a nil namespace is the machine's own.
-func (s *namespace) start(cmd *exec.Cmd) error {
+// start starts cmd inside the namespace.
+func (s *namespace) start(cmd *exec.Cmd) error { return s.inside(cmd.Start) }
+
+// inside calls do in the namespace: children and sockets belong to that of the
+// thread that made them. A nil namespace is the machine's own.
+func (s *namespace) inside(do func() error) error {
 	if s == nil {
-		return cmd.Start()
+		return do()
 	}
-	// A child has the namespace of the thread that forked it.
 	runtime.LockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -143,12 +146,12 @@ func (s *namespace) start(cmd *exec.Cmd) error {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("entering namespace %s: %w", s.name, err)
 	}
-	started := cmd.Start()
+	done := do()
 	if err := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); err != nil {
-		return errors.Join(started, fmt.Errorf("leaving namespace %s: %w", s.name, err)) // the thread stays locked and ends with its goroutine
+		return errors.Join(done, fmt.Errorf("leaving namespace %s: %w", s.name, err)) // the thread stays locked and ends with its goroutine
 	}
 	runtime.UnlockOSThread()
-	return started
+	return done
 }
 
 // address returns host:port on the main that nobody listens on.
