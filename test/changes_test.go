@@ -133,6 +133,7 @@ func TestOddNamesTravel(t *testing.T) {
 		"subject":              "a.b.*.>",
 		"leading dash":         "-rf",
 		"dots":                 "...",
+		"dot file":             ".htaccess",
 		"case":                 "README",
 		"other case":           "Readme",
 		"longest":              strings.Repeat("n", 255),

@@ -47,9 +47,9 @@ func verifySelfChecking(b []byte) error {
 	return nil
 }
 
-// churnName are all names that a churn ever gives: n… stays, t… is a writer's
-// temporary name. Whatever else shows on a remote is a remote's own.
-var churnName = regexp.MustCompile(`^[nt][0-9]+$`)
+// churnName are the names that a churn gives to stay. Its temporary names are
+// WAPT's, which no main replicates, so whatever else shows on a remote is wrong.
+var churnName = regexp.MustCompile(`^n[0-9]+$`)
 
 // churn changes a folder at random, at full speed. It alone changes the
 // folder, so it knows what is there. One goroutine at a time.
@@ -149,7 +149,7 @@ func (c *churn) rewrite(n string) error {
 	data := c.content()
 	if c.rng.IntN(2) == 0 {
 		c.temps++
-		tmp := c.path(filepath.Join(filepath.Dir(n), fmt.Sprintf("t%d", c.temps)))
+		tmp := c.path(filepath.Join(filepath.Dir(n), fmt.Sprintf("wapt%08d", c.temps)))
 		return errors.Join(os.WriteFile(tmp, data, 0o644), os.Rename(tmp, c.path(n)))
 	}
 	f, err := os.OpenFile(c.path(n), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)

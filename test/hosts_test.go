@@ -47,6 +47,7 @@ type Remote struct {
 // the tests need; raw is all of it.
 type status struct {
 	raw    string
+	Served int64                  `json:"served_bytes"` // a main's: content read from its own files for remotes
 	Shares map[string]shareStatus `json:"shares"`
 }
 

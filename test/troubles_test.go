@@ -88,34 +88,51 @@ func TestUnreadableFileStopsNothing(t *testing.T) {
 	waitEqual(t, 30*time.Second, m, r)
 }
 
-// TestEmptiedMainIsHeld empties a main's folder, as a lost mount would: the
-// remotes keep what they have, also when the main starts over the empty folder.
+// TestEmptiedMainIsHeld takes a main's folder away, as a lost mount would: the
+// remotes keep what they have, also when the main starts again without it.
 func TestEmptiedMainIsHeld(t *testing.T) {
 	rng := newRandom(t)
 	m, r := pair(t, "wapt-host")
-	repo := newRepository(t, rng, "", m.dir("wapt-host"))
+	dir := m.dir("wapt-host")
+	repo := newRepository(t, rng, "", dir)
 	repo.addHosts(scaled(200, 500, 5000))
 	waitEqual(t, time.Minute, m, r)
 	want, err := readTree(r.dir("wapt-host"))
 	check(t, err)
-	m.stop()
-	away := m.dir("wapt-host") + ".away"
-	check(t, os.Rename(m.dir("wapt-host"), away))
-	makeDirs(t, m.dir("wapt-host"))
-	m.launch()
-	waitQuiet(t, 5*time.Second, time.Minute, r.dir("wapt-host"))
-	got, err := readTree(r.dir("wapt-host"))
-	check(t, err)
-	if d := (&comparison{}).differ(want, got); len(d) > 0 {
-		t.Errorf("an empty folder on the main emptied the remote:%s", listed(d))
+	away := dir + ".away"
+	keeps := func(t *testing.T) {
+		t.Helper()
+		waitQuiet(t, 4*time.Second, time.Minute, r.dir("wapt-host"))
+		got, err := readTree(r.dir("wapt-host"))
+		check(t, err)
+		if d := (&comparison{}).differ(want, got); len(d) > 0 {
+			t.Errorf("the remote lost what the main had:%s", listed(d))
+		}
 	}
-	if m.proc.running() {
-		m.stop()
+	restart := func() { // a main may also refuse to run without its folder
+		if m.proc.running() {
+			m.stop()
+		}
+		m.proc = nil
+		m.launch()
 	}
-	m.proc = nil
-	check(t, os.Remove(m.dir("wapt-host")))
-	check(t, os.Rename(away, m.dir("wapt-host")))
+	for name, makeEmpty := range map[string]bool{"empty": true, "missing": false} {
+		t.Run(name, func(t *testing.T) {
+			check(t, os.Rename(dir, away))
+			if makeEmpty {
+				makeDirs(t, dir)
+			}
+			keeps(t)
+			restart()
+			keeps(t)
+			if makeEmpty {
+				check(t, os.Remove(dir))
+			}
+			check(t, os.Rename(away, dir))
+			restart()
+			waitEqual(t, time.Minute, m, r)
+		})
+	}
 	repo.addHosts(5)
-	m.start()
 	waitEqual(t, time.Minute, m, r)
 }
