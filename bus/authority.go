@@ -1,21 +1,264 @@
 package bus
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	// serverName is what every server certificate of waptsync is for. A remote
+	// trusts its main's CA and no other, so the name tells nothing about where
+	// the main is, and a main may change its address freely.
+	serverName = "waptsync.internal"
+
+	authorityLife = 10 * 365 * 24 * time.Hour
+	serverLife    = 365 * 24 * time.Hour
+	// clockSkew dates certificates back, for remotes whose clock is behind.
+	clockSkew = 24 * time.Hour
+
+	authorityFile = "ca.pem"
+	serverFile    = "server.pem"
 )
 
 // Authority is the main's own CA and the server certificate it signed.
-type Authority struct{}
+// Its methods may be called concurrently.
+type Authority struct {
+	dir    string
+	now    func() time.Time
+	ca     *x509.Certificate
+	caKey  crypto.Signer
+	mu     sync.Mutex // guards what follows
+	server *tls.Certificate
+	// saveErr is why the newest server certificate is in memory only.
+	saveErr error
+}
 
 // LoadAuthority reads the authority from dir, or makes it there at the first start.
-func LoadAuthority(dir string) (*Authority, error) { return nil, errors.New("not built") }
+func LoadAuthority(dir string) (*Authority, error) { return loadAuthority(dir, time.Now) }
+
+func loadAuthority(dir string, now func() time.Time) (*Authority, error) {
+	if err := makePrivateDir(dir); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	a := &Authority{dir: dir, now: now}
+	if err := a.loadCA(); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if err := a.loadServer(); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	if _, err := a.certificate(); err != nil {
+		return nil, fmt.Errorf("authority: %w", err)
+	}
+	return a, nil
+}
+
+// loadCA reads the CA or makes it. A CA that is there and cannot be used is an
+// error: a new one would lock out every remote.
+func (a *Authority) loadCA() error {
+	path := filepath.Join(a.dir, authorityFile)
+	b, err := readPrivate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a.makeCA(path)
+	}
+	if err != nil {
+		return err
+	}
+	pair, err := parsePair(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if !pair.Leaf.IsCA {
+		return fmt.Errorf("%s: its certificate is not one of a CA", path)
+	}
+	if a.now().After(pair.Leaf.NotAfter) {
+		return fmt.Errorf("%s: the CA expired on %s: move the file away, start again, and invite all remotes anew",
+			path, pair.Leaf.NotAfter.Format(time.DateOnly))
+	}
+	a.ca, a.caKey = pair.Leaf, pair.PrivateKey.(crypto.Signer)
+	return nil
+}
+
+func (a *Authority) makeCA(path string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	t, err := a.template("waptsync CA", authorityLife)
+	if err != nil {
+		return err
+	}
+	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
+	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	b, err := encodePair(key, der)
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(path, b); err != nil {
+		return err
+	}
+	a.caKey = key
+	a.ca, err = x509.ParseCertificate(der)
+	return err
+}
+
+// loadServer reads the server certificate. One that is missing, damaged or
+// signed by another CA is made anew by certificate: nobody knows it by itself.
+func (a *Authority) loadServer() error {
+	b, err := readPrivate(filepath.Join(a.dir, serverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pair, err := parsePair(b)
+	if err != nil || pair.Leaf.CheckSignatureFrom(a.ca) != nil || pair.Leaf.VerifyHostname(serverName) != nil {
+		return nil
+	}
+	a.server = a.withChain(pair)
+	return nil
+}
+
+// certificate returns the server certificate, after renewing it if less than a
+// third of its life is left. A new one that cannot be written to disk is used
+// all the same, and made again at the next start.
+func (a *Authority) certificate() (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.server != nil && a.server.Leaf.NotAfter.Sub(a.now()) > serverLife/3 {
+		return a.server, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	t, err := a.template("waptsync main", serverLife)
+	if err != nil {
+		return nil, err
+	}
+	t.KeyUsage = x509.KeyUsageDigitalSignature
+	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t.DNSNames = []string{serverName, "localhost"}
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	der, err := x509.CreateCertificate(rand.Reader, t, a.ca, key.Public(), a.caKey)
+	if err != nil {
+		return nil, err
+	}
+	b, err := encodePair(key, der)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := parsePair(b)
+	if err != nil {
+		return nil, err
+	}
+	a.server = a.withChain(pair)
+	if a.saveErr = writeDurably(filepath.Join(a.dir, serverFile), b); a.saveErr != nil {
+		a.saveErr = fmt.Errorf("saving the new server certificate: %w", a.saveErr)
+	}
+	return a.server, nil
+}
+
+// withChain adds the CA, which a joining remote compares with its invitation.
+func (a *Authority) withChain(pair *tls.Certificate) *tls.Certificate {
+	pair.Certificate = [][]byte{pair.Leaf.Raw, a.ca.Raw}
+	return pair
+}
+
+func (a *Authority) template(commonName string, life time.Duration) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: commonName},
+		NotBefore:    now.Add(-clockSkew),
+		NotAfter:     now.Add(life),
+	}, nil
+}
 
 // ServerTLS is TLS 1.3 with the server certificate, renewed in time.
-func (a *Authority) ServerTLS() *tls.Config { return nil }
+func (a *Authority) ServerTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate() },
+	}
+}
 
 // Fingerprint is the SHA-256 of the CA certificate in hexadecimal.
-func (a *Authority) Fingerprint() string { return "" }
+func (a *Authority) Fingerprint() string {
+	sum := sha256.Sum256(a.ca.Raw)
+	return hex.EncodeToString(sum[:])
+}
 
 // CAPEM is the CA certificate.
-func (a *Authority) CAPEM() []byte { return nil }
+func (a *Authority) CAPEM() []byte { return encodeCertificate(a.ca.Raw) }
+
+// trouble is what an administrator must do something about, or nil.
+func (a *Authority) trouble() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ca.NotAfter.Sub(a.now()) < serverLife {
+		return errors.Join(a.saveErr, fmt.Errorf("the CA expires on %s, and all remotes must then be invited anew",
+			a.ca.NotAfter.Format(time.DateOnly)))
+	}
+	return a.saveErr
+}
+
+func encodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// encodePair puts key and certificate into one file, so that a crash never
+// leaves one without the other.
+func encodePair(key *ecdsa.PrivateKey, der []byte) ([]byte, error) {
+	k, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: k}); err != nil {
+		return nil, err
+	}
+	b.Write(encodeCertificate(der))
+	return b.Bytes(), nil
+}
+
+// parsePair reads what encodePair wrote; the result has its Leaf set and a
+// private key that belongs to it.
+func parsePair(b []byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(b, b)
+	if err != nil {
+		return nil, err
+	}
+	if pair.Leaf == nil {
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, err
+		}
+	}
+	return &pair, nil
+}

@@ -2,17 +2,29 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 )
+
+// ErrStoreInUse is returned when another server has the store's folder.
+var ErrStoreInUse = errors.New("another waptsync uses this store")
 
 // ServerOptions configures the embedded server.
 type ServerOptions struct {
 	Dir       string // the store's folder, mode 0700, on the main's own disk
-	Listen    string // host:port
+	Listen    string // host:port; an empty host means all addresses
 	Authority *Authority
 	Registry  *Registry
 	Shares    []string
@@ -20,36 +32,300 @@ type ServerOptions struct {
 	Log       zerolog.Logger
 }
 
-// Server is the embedded NATS server with JetStream.
-type Server struct{}
+// Server is the embedded NATS server with JetStream. Its methods may be called
+// concurrently.
+type Server struct {
+	dir       string
+	listen    endpoint
+	authority *Authority
+	registry  *Registry
+	shares    []string
+	maxStore  int64
+	log       zerolog.Logger
+	// serverTLS is one value for all reloads: the server takes another one for
+	// a change.
+	serverTLS *tls.Config
 
-// StartServer starts the server and returns when it accepts connections.
-func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
-	return nil, errors.New("not built")
+	ns   *server.Server
+	lock *os.File // of the store's folder
+
+	// The keys of the main's own users live no longer than the process, and
+	// are never on disk.
+	publisher, service nkeys.KeyPair
+
+	// serviceConn answers remotes: it lives in their account and may publish
+	// to their inboxes only.
+	serviceConn *nats.Conn
+	// publishConn and bulkConn live with the streams. They are two, so that an
+	// event does not wait behind objects.
+	publishConn, bulkConn *nats.Conn
+	js, bulkJS            jetstream.JetStream
+
+	joins *rate.Limiter
+
+	mu     sync.Mutex  // guards what follows, and makes reloads come one by one
+	sweep  *time.Timer // fires when the next invitation expires
+	closed bool
 }
 
-// Apply makes the registry's present state hold for live connections at once.
-func (s *Server) Apply() error { return errors.New("not built") }
+// StartServer starts the server and returns when it accepts connections. ctx
+// bounds the start only, which may take minutes if a large store was not closed
+// in order.
+func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
+	s, err := newServer(o)
+	if err != nil {
+		return nil, fmt.Errorf("starting the bus: %w", err)
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, fmt.Errorf("starting the bus: %w", err)
+	}
+	return s, nil
+}
+
+func newServer(o ServerOptions) (*Server, error) {
+	if o.Authority == nil || o.Registry == nil {
+		return nil, errors.New("an authority and a registry are needed")
+	}
+	for _, share := range o.Shares {
+		if err := ValidName(share); err != nil {
+			return nil, fmt.Errorf("share: %w", err)
+		}
+	}
+	listen, err := parseEndpoint(o.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		dir: o.Dir, listen: listen, authority: o.Authority, registry: o.Registry,
+		shares: uniqueShares(o.Shares), maxStore: o.MaxStore, log: o.Log,
+		serverTLS: o.Authority.ServerTLS(),
+		joins:     rate.NewLimiter(joinRate, joinBurst),
+	}
+	if s.publisher, err = nkeys.CreateUser(); err != nil {
+		return nil, err
+	}
+	if s.service, err = nkeys.CreateUser(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// start does all that can fail after newServer, and undoes it if something does.
+func (s *Server) start(ctx context.Context) (err error) {
+	// JetStream's own folder is made here, because the server would let the
+	// group read it.
+	if err := errors.Join(makePrivateDir(s.dir), makePrivateDir(filepath.Join(s.dir, server.JetStreamStoreDir))); err != nil {
+		return err
+	}
+	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && s.ns == nil {
+			s.lock.Close()
+		}
+	}()
+	if s.maxStore <= 0 {
+		if s.maxStore, err = defaultMaxStore(s.dir); err != nil {
+			return err
+		}
+	}
+	// The server opens its port last, after it has read the whole store.
+	if err := s.listen.probe(ctx); err != nil {
+		return err
+	}
+	if err := s.startNATS(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if _, err := s.serviceConn.Subscribe(joinPrefix+".*", s.serveJoin); err != nil {
+		return fmt.Errorf("listening for joins: %w", err)
+	}
+	// A permission that was missing would only show as an error that comes
+	// later; the round trip makes sure that the subscription stands.
+	if err := s.serviceConn.FlushTimeout(ownTimeout); err != nil {
+		return fmt.Errorf("listening for joins: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep = time.AfterFunc(time.Hour, s.sweepInvitations)
+	s.scheduleSweep()
+	return nil
+}
+
+// startNATS starts the NATS server. On an error s.ns is nil again, and the
+// server is down or, after ctx ended, on its way there with the lock in hand.
+func (s *Server) startNATS(ctx context.Context) error {
+	opts, err := s.options()
+	if err != nil {
+		return err
+	}
+	ns, err := server.NewServer(opts)
+	if err != nil {
+		return err
+	}
+	log := newServerLog(s.log)
+	ns.SetLoggerV2(log, false, false, false)
+	started := make(chan struct{})
+	go func() { defer close(started); ns.Start() }()
+	select {
+	case <-started:
+	case <-ctx.Done():
+		// Reading a store back cannot be stopped. The lock stays until it is.
+		lock := s.lock
+		s.lock = nil
+		go func() {
+			<-started
+			ns.Shutdown()
+			ns.WaitForShutdown()
+			lock.Close()
+		}()
+		return ctx.Err()
+	}
+	select {
+	case err = <-log.fatal:
+	default:
+		if !ns.ReadyForConnections(ownTimeout) {
+			err = errors.New("the NATS server does not accept connections")
+		}
+	}
+	if err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return err
+	}
+	s.ns = ns
+	return nil
+}
+
+// connect makes the main's own connections, inside the process.
+func (s *Server) connect() (err error) {
+	if s.serviceConn, err = s.connectOwn("service", s.service); err != nil {
+		return err
+	}
+	if s.publishConn, err = s.connectOwn("publisher", s.publisher); err != nil {
+		return err
+	}
+	if s.bulkConn, err = s.connectOwn("publisher, bulk", s.publisher); err != nil {
+		return err
+	}
+	if s.js, err = jetstream.New(s.publishConn); err != nil {
+		return err
+	}
+	s.bulkJS, err = jetstream.New(s.bulkConn,
+		jetstream.WithPublishAsyncMaxPending(bulkMaxPending),
+		// Without it a put waits for ever for a server that cannot answer,
+		// which is what a full disk makes of it.
+		jetstream.WithPublishAsyncTimeout(bulkTimeout))
+	return err
+}
+
+func (s *Server) connectOwn(name string, key nkeys.KeyPair) (*nats.Conn, error) {
+	auth, err := nkeyOption(key)
+	if err != nil {
+		return nil, err
+	}
+	log := s.log.With().Str("connection", name).Logger()
+	nc, err := nats.Connect("", nats.InProcessServer(s.ns), auth,
+		nats.Name("waptsync "+name),
+		nats.CustomInboxPrefix("_W."+randomToken()),
+		nats.Timeout(ownTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(ownReconnectWait),
+		nats.IgnoreAuthErrorAbort(),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("own connection to the bus was cut, connecting again")
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn().Err(err).Msg("error on own connection to the bus")
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("connecting %s: %w", name, err)
+	}
+	return nc, nil
+}
+
+// Apply makes the registry's present state hold for live connections at once:
+// who was removed or paused is cut off, and the others stay.
+func (s *Server) Apply() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("applying the registry: the bus is closed")
+	}
+	opts, err := s.options()
+	if err != nil {
+		return fmt.Errorf("applying the registry: %w", err)
+	}
+	if err := s.ns.ReloadOptions(opts); err != nil {
+		return fmt.Errorf("applying the registry: %w", err)
+	}
+	s.scheduleSweep()
+	return nil
+}
+
+// scheduleSweep sets the timer to the next expiry. s.mu is held.
+func (s *Server) scheduleSweep() {
+	next := s.registry.nextExpiry()
+	if next.IsZero() {
+		s.sweep.Stop()
+		return
+	}
+	s.sweep.Reset(max(next.Sub(s.registry.now()), 0))
+}
+
+// sweepInvitations takes the users of expired invitations away.
+func (s *Server) sweepInvitations() {
+	dropped, err := s.registry.sweep()
+	if err == nil && dropped {
+		err = s.Apply()
+	}
+	if err != nil {
+		s.log.Warn().Err(err).Msg("expired invitations stay listed, but cannot be used")
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.scheduleSweep()
+	}
+}
 
 // JetStream is the publisher's context in the account that holds the streams.
-func (s *Server) JetStream() jetstream.JetStream { return nil }
+func (s *Server) JetStream() jetstream.JetStream { return s.js }
+
+// bulkJetStream is the same on a connection of its own, for objects.
+func (s *Server) bulkJetStream() jetstream.JetStream { return s.bulkJS }
 
 // Addr is the address that the server listens on.
-func (s *Server) Addr() string { return "" }
-
-// Connection is a remote's present connection.
-type Connection struct {
-	Address string        `json:"address"`
-	Since   time.Time     `json:"since"`
-	RTT     time.Duration `json:"rtt"`
-	Sent    int64         `json:"sent"` // bytes on all its connections since they began
-}
-
-// Connections returns the remotes that are connected now, by name.
-func (s *Server) Connections() map[string]Connection { return nil }
-
-// Health returns why the server or its store is not well, or nil.
-func (s *Server) Health() error { return nil }
+func (s *Server) Addr() string { return s.ns.Addr().String() }
 
 // Close stops the server in order; it returns when the store is closed.
-func (s *Server) Close() {}
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.sweep != nil {
+		s.sweep.Stop()
+	}
+	for _, nc := range []*nats.Conn{s.serviceConn, s.publishConn, s.bulkConn} {
+		if nc != nil {
+			nc.Close()
+		}
+	}
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+	s.lock.Close()
+}
