@@ -53,6 +53,7 @@ type status struct {
 
 type shareStatus struct {
 	State    string    `json:"state"`
+	Held     string    `json:"held"` // of a main: why nothing is deleted
 	Files    int64     `json:"files"`
 	Received int64     `json:"received"`
 	Reused   int64     `json:"reused"`
@@ -218,6 +219,24 @@ func (m *Main) waitKnows(share string, n int, within time.Duration) {
 	m.waitStatus(within, fmt.Sprintf("knows %d files of %s", n, share), func(st status) bool {
 		return st.Shares[share].Files >= int64(n)
 	})
+}
+
+// approveHeld plays the administrator who confirms a deletion of many files.
+func (m *Main) approveHeld() {
+	m.t.Helper()
+	st, err := m.status()
+	if err != nil {
+		return // it is just starting
+	}
+	for name, s := range st.Shares {
+		if s.Held == "" {
+			continue
+		}
+		m.t.Logf("share %s is held (%s): approving", name, s.Held)
+		if _, err := m.command("", "share", "approve", name, "--data", m.data); err != nil {
+			m.t.Error(err)
+		}
+	}
 }
 
 // admit invites the remote and lets it join. The main must be running.

@@ -109,7 +109,9 @@ type comparison struct {
 	bumps int64
 	// ignore are paths of the main that are not replicated.
 	ignore map[string]bool
-	known  map[fileID][sha256.Size]byte // digests that need no second look
+	// tend, if not nil, is called before each look.
+	tend  func()
+	known map[fileID][sha256.Size]byte // digests that need no second look
 }
 
 // differences says how got differs from want, at most maxDiffs of them: first
@@ -238,6 +240,9 @@ func (c *comparison) wait(t *testing.T, within time.Duration, m *Main, remotes .
 			if !poll(time.Until(begin.Add(within)), pollTreeEvery, func() bool {
 				m.checkRuns()
 				r.checkRuns()
+				if c.tend != nil {
+					c.tend()
+				}
 				d, err = c.differences(m.dir(s.name), s.dir)
 				return err == nil && len(d) == 0
 			}) {
