@@ -3,10 +3,37 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+// Errors after which a log is of no use until it is opened again by [Log.Reopen].
+var (
+	// ErrLogLost is returned when the stream is not there any more.
+	ErrLogLost = errors.New("event stream lost")
+	// ErrRolledBack is returned when the stream ends before what it had
+	// already confirmed: an older copy took its place.
+	ErrRolledBack = errors.New("event stream rolled back")
+)
+
+const (
+	defaultTombstoneTTL = 90 * 24 * time.Hour
+	defaultMaxRemotes   = 1000
+	// A server whose disk is full gives no answer at all, so every publish
+	// has its end. A batch may have to wait for a slow disk's sync.
+	appendTimeout = 30 * time.Second
+	batchMessages = 1000    // the server's limit for an atomic batch
+	batchBytes    = 4 << 20 // the server stages a batch before it commits it
+	// minTombstoneTTL is the least that JetStream takes as a message's TTL.
+	minTombstoneTTL = time.Second
 )
 
 // LogOptions configures a share's event stream.
@@ -14,43 +41,212 @@ type LogOptions struct {
 	Share        string
 	TombstoneTTL time.Duration // 0 means 90 days
 	MaxRemotes   int           // 0 means 1000
+	Replicas     int           // 0 means 1; more only with a cluster
+	Log          zerolog.Logger
 }
 
-// Log is the main's side of one share's event stream.
-type Log struct{}
+// Log is the main's side of one share's event stream. Its methods may be
+// called concurrently; Appends happen one after the other.
+type Log struct {
+	js     jetstream.JetStream
+	o      LogOptions
+	stream string
+
+	appending sync.Mutex // held for the whole of an Append or a Reopen
+	remotes   keyedLocks // one Attach or Detach of a remote at a time
+
+	mu      sync.Mutex // of what follows; never held during a call to the server
+	history history
+	last    uint64
+}
 
 // OpenLog opens the stream, or makes it, and begins a new generation.
 func OpenLog(ctx context.Context, js jetstream.JetStream, o LogOptions) (*Log, error) {
-	return nil, errors.New("not built")
+	if err := ValidName(o.Share); err != nil {
+		return nil, fmt.Errorf("opening an event log: share: %w", err)
+	}
+	if o.TombstoneTTL == 0 {
+		o.TombstoneTTL = defaultTombstoneTTL
+	}
+	if o.TombstoneTTL < minTombstoneTTL {
+		return nil, fmt.Errorf("opening the event log of %s: tombstones must live for a second at least, not %s", o.Share, o.TombstoneTTL)
+	}
+	if o.MaxRemotes == 0 {
+		o.MaxRemotes = defaultMaxRemotes
+	}
+	l := &Log{js: js, o: o, stream: eventsStream(o.Share)}
+	if err := l.begin(ctx); err != nil {
+		return nil, fmt.Errorf("opening the event log of %s: %w", o.Share, err)
+	}
+	return l, nil
+}
+
+// Reopen opens the stream again, or makes it, after ErrLogLost or
+// ErrRolledBack, and begins a new generation. The remotes' consumers are
+// deleted: one that stands beyond the stream's end would wait in silence, and
+// a remote whose consumer goes away says hello again.
+func (l *Log) Reopen(ctx context.Context) error {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	if err := l.begin(ctx); err != nil {
+		return fmt.Errorf("reopening the event log of %s: %w", l.o.Share, err)
+	}
+	if err := l.deleteConsumers(ctx); err != nil {
+		return fmt.Errorf("reopening the event log of %s: %w", l.o.Share, err)
+	}
+	return nil
+}
+
+func (l *Log) begin(ctx context.Context) error {
+	cfg := jetstream.StreamConfig{
+		Name:              l.stream,
+		Subjects:          []string{eventsPrefix + "." + l.o.Share + ".*"},
+		Storage:           jetstream.FileStorage,
+		Replicas:          max(1, l.o.Replicas),
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1,
+		// Positive, because the server's own limit of 1000 holds otherwise. The
+		// few more are for readers of the main itself.
+		MaxConsumers:       l.o.MaxRemotes + 16,
+		AllowDirect:        true,
+		AllowMsgTTL:        true,
+		AllowAtomicPublish: true,
+		Metadata:           map[string]string{},
+	}
+	var past history
+	var last uint64
+	s, err := l.js.Stream(ctx, l.stream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case err != nil:
+		return fmt.Errorf("looking at stream %s: %w", l.stream, err)
+	default:
+		info := s.CachedInfo()
+		last = info.State.LastSeq
+		maps.Copy(cfg.Metadata, info.Config.Metadata)
+		if past, err = parseHistory(info.Config.Metadata[generationsKey]); err != nil {
+			l.o.Log.Warn().Err(err).Str("stream", l.stream).Msg("the stream's history cannot be read; all remotes will reconcile")
+			past = nil
+		}
+	}
+	past = past.begin(uuid.New(), last+1)
+	cfg.Metadata[generationsKey] = past.String()
+	if _, err := l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("writing the configuration of stream %s: %w", l.stream, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history, l.last = past, last
+	return nil
 }
 
 // Generation is the one begun by OpenLog, or by the last Reopen.
-func (l *Log) Generation() uuid.UUID { return uuid.UUID{} }
+func (l *Log) Generation() uuid.UUID {
+	h, _ := l.state()
+	return h[len(h)-1].generation
+}
 
 // Last is the last sequence known to be in the stream.
-func (l *Log) Last() uint64 { return 0 }
+func (l *Log) Last() uint64 {
+	_, last := l.state()
+	return last
+}
 
-// Replay calls fn for the newest event of every path, tombstones too, oldest first.
-func (l *Log) Replay(ctx context.Context, fn func(seq uint64, e *Event) error) error {
-	return errors.New("not built")
+func (l *Log) state() (history, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.history, l.last
 }
 
 // Append stores events in their order and returns the sequence of the last
 // one. It sets each event's Generation. They are on disk when it returns; after
-// an error any prefix of them may be.
+// an error any prefix of them may be. ErrLogLost and ErrRolledBack ask for a
+// Reopen.
 func (l *Log) Append(ctx context.Context, events []*Event) (uint64, error) {
-	return 0, errors.New("not built")
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	generation := l.Generation()
+	var batch []*nats.Msg
+	size := 0
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		err := l.publish(ctx, batch)
+		batch, size = batch[:0], 0
+		return err
+	}
+	for _, e := range events {
+		e.Generation = generation
+		msg, err := l.message(e)
+		if err != nil {
+			return 0, fmt.Errorf("appending %q to the event log of %s: %w", e.Path, l.o.Share, err)
+		}
+		if len(batch) == batchMessages || size+len(msg.Data) > batchBytes {
+			if err := flush(); err != nil {
+				return 0, fmt.Errorf("appending to the event log of %s: %w", l.o.Share, err)
+			}
+		}
+		batch, size = append(batch, msg), size+len(msg.Data)
+	}
+	if err := flush(); err != nil {
+		return 0, fmt.Errorf("appending to the event log of %s: %w", l.o.Share, err)
+	}
+	return l.Last(), nil
 }
 
-// Attach gives the remote's durable consumer the right place for its position.
-func (l *Log) Attach(ctx context.Context, remote string, p Position) (Welcome, error) {
-	return Welcome{}, errors.New("not built")
+func (l *Log) message(e *Event) (*nats.Msg, error) {
+	data, err := e.AppendBinary(make([]byte, 0, 192+len(e.Path)))
+	if err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: markerSubject(l.o.Share), Data: data, Header: nats.Header{}}
+	if e.Kind != KindMarker {
+		msg.Subject = eventSubject(l.o.Share, e.Path)
+	}
+	if e.Kind == KindDeleted {
+		msg.Header.Set(jetstream.MsgTTLHeader, l.o.TombstoneTTL.String())
+	}
+	return msg, nil
 }
 
-// Detach deletes the remote's consumer; none is no error.
-func (l *Log) Detach(ctx context.Context, remote string) error { return errors.New("not built") }
+// publish stores all of the batch or nothing, with one sync of the disk.
+func (l *Log) publish(ctx context.Context, batch []*nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	var seq uint64
+	if len(batch) == 1 {
+		ack, err := l.js.PublishMsg(ctx, batch[0])
+		if err != nil {
+			return publishError(err)
+		}
+		seq = ack.Sequence
+	} else {
+		// The acknowledgement of the first message says early that there is no
+		// stream; the others need none, because a batch is bounded.
+		ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, batch,
+			jetstreamext.BatchFlowControl{AckFirst: true, AckTimeout: appendTimeout})
+		if err != nil {
+			return publishError(err)
+		}
+		seq = ack.Sequence
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if seq < l.last+uint64(len(batch)) {
+		return fmt.Errorf("%w: it was at %d, and %d new events end at %d", ErrRolledBack, l.last, len(batch), seq)
+	}
+	l.last = seq
+	return nil
+}
 
-// Pending is the number of events that the remote's consumer has not acknowledged; -1 without a consumer.
-func (l *Log) Pending(ctx context.Context, remote string) (int64, error) {
-	return 0, errors.New("not built")
+// publishError makes an ErrLogLost of the errors that mean it.
+func publishError(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: %w", ErrLogLost, err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+		return fmt.Errorf("no answer of the server, whose disk may be full: %w", err)
+	}
+	return err
 }

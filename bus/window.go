@@ -1,32 +1,126 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 
 	"waptsync/objects"
 )
 
+const (
+	// windowPending bounds the bytes that Put has taken and the server has
+	// not: well below the 128 MiB that a stream takes in before it drops.
+	windowPending = 32 << 20
+	// putOverhead is what an object costs beside its bytes, so that many tiny
+	// ones are bounded too.
+	putOverhead = 16 << 10
+	putTimeout  = 30 * time.Second
+	// MaxWindowObject is the largest object that the window takes: a message
+	// must stay below the server's 1 MiB, and a smaller one lets others pass.
+	MaxWindowObject = 512 << 10
+)
+
 // Window is the main's side of one share's objects stream: the newest objects,
-// as many as fit.
-type Window struct{}
+// as many as fit. Its methods may be called concurrently.
+type Window struct {
+	js       jetstream.JetStream
+	share    string
+	maxBytes int64
+	pending  *semaphore.Weighted // bytes
+
+	mu  sync.Mutex
+	err error // the first failure since the last Flush
+}
 
 // OpenWindow opens the stream or makes it, bounded to maxBytes on disk.
 func OpenWindow(ctx context.Context, js jetstream.JetStream, share string, maxBytes int64) (*Window, error) {
-	return nil, errors.New("not built")
+	if err := ValidName(share); err != nil {
+		return nil, fmt.Errorf("opening a window: share: %w", err)
+	}
+	if maxBytes <= 0 {
+		return nil, fmt.Errorf("opening the window of %s: bound of %d bytes", share, maxBytes)
+	}
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              objectsStream(share),
+		Subjects:          []string{objectsPrefix + "." + share + ".*"},
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardOld,
+		MaxBytes:          maxBytes,
+		MaxMsgsPerSubject: 1,
+		AllowDirect:       true,
+		// What a power cut takes from the window is fetched from the files.
+		PersistMode: jetstream.AsyncPersistMode,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
+	}
+	return &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}, nil
 }
 
 // MaxBytes is the window's bound.
-func (w *Window) MaxBytes() int64 { return 0 }
+func (w *Window) MaxBytes() int64 { return w.maxBytes }
 
-// Put adds an object if the window lacks it. It copies data, may return before
-// the server has it, and blocks while too much is under way; Flush tells the
-// outcome.
+// Put adds an object of at most MaxWindowObject bytes if the window lacks it.
+// It copies data, may return before the server has it, and blocks while too
+// much is under way; Flush tells the outcome.
 func (w *Window) Put(ctx context.Context, id objects.ID, data []byte) error {
-	return errors.New("not built")
+	if len(data) > MaxWindowObject {
+		return fmt.Errorf("putting object %s to the window of %s: %d bytes: at most %d", id, w.share, len(data), MaxWindowObject)
+	}
+	weight := int64(len(data) + putOverhead)
+	if err := w.pending.Acquire(ctx, weight); err != nil {
+		return fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err)
+	}
+	msg := &nats.Msg{
+		Subject: objectSubject(w.share, id),
+		Data:    bytes.Clone(data),
+		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {"0"}},
+	}
+	// The object outlives the caller's interest in it: Flush judges it.
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer w.pending.Release(weight)
+		ctx, cancel := context.WithTimeout(ctx, putTimeout)
+		defer cancel()
+		if _, err := w.js.PublishMsg(ctx, msg); err != nil && !alreadyThere(err) {
+			w.fail(fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err))
+		}
+	}()
+	return nil
+}
+
+// alreadyThere says whether the server refused a put because the subject has a message.
+func alreadyThere(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+func (w *Window) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
 }
 
 // Flush returns when all that was put is in the stream, or why it is not.
-func (w *Window) Flush(ctx context.Context) error { return errors.New("not built") }
+func (w *Window) Flush(ctx context.Context) error {
+	if err := w.pending.Acquire(ctx, windowPending); err != nil {
+		return fmt.Errorf("flushing the window of %s: %w", w.share, err)
+	}
+	w.pending.Release(windowPending)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.err
+	w.err = nil
+	return err
+}
