@@ -1,0 +1,245 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"waptsync/bus"
+)
+
+// Common are the settings of every service.
+type Common struct {
+	// Data is the folder of identity, store and state, mode 0700.
+	Data string `toml:"data"`
+	// HTTP is the address of the page; the page is not there yet.
+	HTTP string `toml:"http"`
+	// LogLevel is trace, debug, info, warn or error.
+	LogLevel string `toml:"log-level"`
+	// LogFormat is console, json, or auto: console on a terminal.
+	LogFormat string `toml:"log-format"`
+}
+
+// PublishConfig is the configuration of a main.
+type PublishConfig struct {
+	Common
+	// Listen is where remotes connect, HOST:PORT; no host means every address.
+	Listen string `toml:"listen"`
+	// Advertise is the address that invitations name when it is not Listen.
+	Advertise string `toml:"advertise"`
+	// Window bounds, for each share, the store of new content that flows
+	// through the bus once for all remotes; 0 turns it off.
+	Window Size `toml:"window"`
+	// MaxStore bounds the bus's whole store; 0 means a quarter of the free disk.
+	MaxStore Size `toml:"max-store"`
+	// Tombstones is how long the bus remembers a deletion; a remote away
+	// longer compares whole trees.
+	Tombstones Duration `toml:"tombstones"`
+	// Shares are the published folders by name.
+	Shares map[string]PublishShare `toml:"share"`
+}
+
+// PublishShare is one published folder.
+type PublishShare struct {
+	// Dir is the folder, an absolute path.
+	Dir string `toml:"dir"`
+	// Exclude are further patterns of names that are not published.
+	Exclude []string `toml:"exclude"`
+	// NoMD5 leaves out the MD5 that WAPT's index is checked against; for
+	// shares without an index it saves time.
+	NoMD5 bool `toml:"no-md5"`
+	// Rescan is the time between two scans of the whole folder; 0 means the default.
+	Rescan Duration `toml:"rescan"`
+	// Quiet is how long a file without a known writer must rest; 0 means the default.
+	Quiet Duration `toml:"quiet"`
+	// DeleteDelay is how long a name must be gone before its deletion is
+	// published; 0 means the default.
+	DeleteDelay Duration `toml:"delete-delay"`
+}
+
+// SubscribeConfig is the configuration of a remote.
+type SubscribeConfig struct {
+	Common
+	// Trash is how long files that the main does not have are kept aside.
+	Trash Duration `toml:"trash"`
+	// Rescan is the time between two looks for local changes; 0 means the default.
+	Rescan Duration `toml:"rescan"`
+	// MinFree is what stays free on a share's disk.
+	MinFree Size `toml:"min-free"`
+	// Shares are the replicated folders by name.
+	Shares map[string]SubscribeShare `toml:"share"`
+}
+
+// SubscribeShare is one replicated folder.
+type SubscribeShare struct {
+	// Dir is the folder, an absolute path; it is made when it is not there.
+	Dir string `toml:"dir"`
+}
+
+const defaultData = "/var/lib/waptsync"
+
+func defaultCommon() Common {
+	return Common{Data: defaultData, LogLevel: "info", LogFormat: "auto"}
+}
+
+func defaultPublish() *PublishConfig {
+	return &PublishConfig{Common: defaultCommon(), Listen: ":4222", Window: 2 << 30, Tombstones: Duration(90 * day)}
+}
+
+func defaultSubscribe() *SubscribeConfig {
+	return &SubscribeConfig{Common: defaultCommon(), Trash: Duration(14 * day), MinFree: 256 << 20}
+}
+
+func (c *Common) bind(f *pflag.FlagSet) {
+	f.Var((*pathFlag)(&c.Data), "data", "folder of identity, store and state, mode 0700")
+	f.StringVar(&c.HTTP, "http", c.HTTP, "address of the page, `HOST:PORT` (the page is not there yet)")
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "trace, debug, info, warn or error")
+	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "console, json or auto (console on a terminal)")
+}
+
+func (c *PublishConfig) bind(f *pflag.FlagSet) {
+	c.Common.bind(f)
+	f.StringVar(&c.Listen, "listen", c.Listen, "where remotes connect, `HOST:PORT`")
+	f.StringVar(&c.Advertise, "advertise", c.Advertise, "address that invitations name, `HOST:PORT`, when it is not --listen")
+	f.Var(&c.Window, "window", "size of the store of new content, for each share; 0 turns it off")
+	f.Var(&c.MaxStore, "max-store", "bound of the bus's whole store; 0 means a quarter of the free disk")
+	f.Var(&c.Tombstones, "tombstones", "how long a deletion is remembered")
+	f.Var(&shareFlag[PublishShare]{&c.Shares, func(s *PublishShare) *string { return &s.Dir }}, "share", "a folder to publish; may be repeated")
+}
+
+func (c *SubscribeConfig) bind(f *pflag.FlagSet) {
+	c.Common.bind(f)
+	f.Var(&c.Trash, "trash", "how long files that the main does not have are kept aside")
+	f.Var(&c.Rescan, "rescan", "time between two looks for local changes; 0 means the default")
+	f.Var(&c.MinFree, "min-free", "what stays free on a share's disk")
+	f.Var(&shareFlag[SubscribeShare]{&c.Shares, func(s *SubscribeShare) *string { return &s.Dir }}, "share", "a share and the folder that holds its copy; may be repeated")
+}
+
+// faults collects what is wrong with a configuration, all of it.
+type faults []string
+
+func (f *faults) add(key, format string, args ...any) {
+	*f = append(*f, key+": "+fmt.Sprintf(format, args...))
+}
+
+func (c *Common) validate(f *faults) {
+	if !filepath.IsAbs(c.Data) {
+		f.add("data", "want an absolute path (got %q)", c.Data)
+	}
+	if c.HTTP != "" {
+		checkAddress(f, "http", c.HTTP)
+	}
+	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil || c.LogLevel == "" {
+		f.add("log-level", "want trace, debug, info, warn or error (got %q)", c.LogLevel)
+	}
+	if !slices.Contains([]string{"auto", "console", "json"}, c.LogFormat) {
+		f.add("log-format", "want console, json or auto (got %q)", c.LogFormat)
+	}
+}
+
+func (c *PublishConfig) validate() []string {
+	var f faults
+	c.Common.validate(&f)
+	checkAddress(&f, "listen", c.Listen)
+	if c.Advertise != "" {
+		checkAddress(&f, "advertise", c.Advertise)
+		if host, _, err := net.SplitHostPort(c.Advertise); err == nil && host == "" {
+			f.add("advertise", "want a host that remotes can reach (got %q)", c.Advertise)
+		}
+	}
+	if c.Window != 0 && c.Window < 8<<20 {
+		f.add("window", "want 0 or at least 8MiB (got %s)", c.Window)
+	}
+	if c.MaxStore != 0 && c.MaxStore < c.Window*Size(max(1, len(c.Shares))) {
+		f.add("max-store", "must hold one window for each share: %d times %s (got %s)", len(c.Shares), c.Window, c.MaxStore)
+	}
+	if c.Tombstones < Duration(day) {
+		f.add("tombstones", "want at least 1d (got %s)", c.Tombstones)
+	}
+	dirs := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(c.Shares)) {
+		s := c.Shares[name]
+		dirs[name] = s.Dir
+		checkDuration(&f, "share."+name+".rescan", s.Rescan)
+		checkDuration(&f, "share."+name+".quiet", s.Quiet)
+		checkDuration(&f, "share."+name+".delete-delay", s.DeleteDelay)
+		for _, p := range s.Exclude {
+			if _, err := filepath.Match(p, "x"); err != nil {
+				f.add("share."+name+".exclude", "%q is no pattern", p)
+			}
+		}
+	}
+	checkShares(&f, dirs, c.Data)
+	return f
+}
+
+func (c *SubscribeConfig) validate() []string {
+	var f faults
+	c.Common.validate(&f)
+	checkDuration(&f, "trash", c.Trash)
+	checkDuration(&f, "rescan", c.Rescan)
+	dirs := make(map[string]string)
+	for name, s := range c.Shares {
+		dirs[name] = s.Dir
+	}
+	checkShares(&f, dirs, c.Data)
+	return f
+}
+
+// checkShares checks names and folders. Folders must not lie in each other:
+// one change would have two events. Nor may the data folder be in one of them:
+// keys would be published, and the store would publish itself.
+func checkShares(f *faults, dirs map[string]string, data string) {
+	if len(dirs) == 0 {
+		f.add("share", "no share is configured: want for example --share wapt=/var/www/wapt")
+	}
+	names := slices.Sorted(maps.Keys(dirs))
+	for i, name := range names {
+		key, dir := "share."+name, dirs[name]
+		if err := bus.ValidName(name); err != nil {
+			f.add(key, "%v", err)
+		}
+		if !filepath.IsAbs(dir) {
+			f.add(key+".dir", "want an absolute path (got %q)", dir)
+			continue
+		}
+		if within(dir, data) || within(data, dir) {
+			f.add(key+".dir", "%s and the data folder %s must not lie in each other", dir, data)
+		}
+		for _, other := range names[i+1:] {
+			if o := dirs[other]; within(dir, o) || within(o, dir) {
+				f.add(key+".dir", "%s and share.%s's %s must not lie in each other", dir, other, o)
+			}
+		}
+	}
+}
+
+// within says whether path is dir or lies in it.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+func checkDuration(f *faults, key string, d Duration) {
+	if d < 0 {
+		f.add(key, "must not be negative (got %s)", d)
+	}
+}
+
+func checkAddress(f *faults, key, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		f.add(key, "want HOST:PORT (got %q)", address)
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		f.add(key, "port %q is not between 0 and 65535", port)
+	}
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"waptsync/bus"
+)
+
+func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
+
+func (m *mainStatus) print(w io.Writer, name string) error {
+	fmt.Fprintf(w, "main, listening on %s, waptsync %s\n", m.Listen, m.Version)
+	if m.Trouble != "" {
+		fmt.Fprintf(w, "THE BUS IS NOT WELL: %s\n", m.Trouble)
+	}
+	t := newTable(w)
+	fmt.Fprintln(t, "\nSHARE\tSTATE\tFILES\tBYTES\tNEWEST CHANGE\tERRORS\tFOLDER")
+	for _, n := range slices.Sorted(maps.Keys(m.Shares)) {
+		sh := m.Shares[n]
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", n, sh.State, sh.Files, showBytes(sh.Bytes), showAge(sh.Newest, m.Time), sh.Errors, sh.Dir)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	remotes := slices.Sorted(maps.Keys(m.Remotes))
+	if name != "" {
+		remotes = slices.DeleteFunc(remotes, func(n string) bool { return n != name })
+	}
+	fmt.Fprintln(t, "\nREMOTE\tSHARE\tSTATE\tFILES\tEVENTS BEHIND\tBYTES BEHIND\tAGE\tERRORS")
+	for _, n := range remotes {
+		for _, share := range slices.Sorted(maps.Keys(m.Remotes[n].Shares)) {
+			printCopy(t, n+"\t"+share, m.Remotes[n].Shares[share])
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, n := range slices.Sorted(maps.Keys(m.Shares)) {
+		sh := m.Shares[n]
+		if sh.Held != "" {
+			fmt.Fprintf(w, "%s is held: %s. If that is meant: waptsync share approve %s\n", n, sh.Held, n)
+		}
+		printProblems(w, n, sh.Problems)
+	}
+	if len(m.Remotes) == 0 {
+		fmt.Fprintln(w, "no remote is known yet: waptsync invite NAME")
+	}
+	for _, n := range remotes {
+		fmt.Fprintln(w, answer(n, m.Remotes[n], m.Time))
+		for _, share := range slices.Sorted(maps.Keys(m.Remotes[n].Shares)) {
+			printProblems(w, n+"/"+share, m.Remotes[n].Shares[share].Problems)
+		}
+	}
+	return nil
+}
+
+func (r *remoteStatus) print(w io.Writer, _ string) error {
+	link := "connected to"
+	if !r.Connected {
+		link = "NOT connected to"
+	}
+	fmt.Fprintf(w, "remote %s, %s the main at %s, waptsync %s\n", r.Name, link, r.Main, r.Version)
+	if r.Cause != "" {
+		fmt.Fprintf(w, "cause: %s\n", r.Cause)
+	}
+	t := newTable(w)
+	fmt.Fprintln(t, "\nSHARE\tSTATE\tFILES\tEVENTS BEHIND\tBYTES BEHIND\tAGE\tERRORS")
+	for _, n := range slices.Sorted(maps.Keys(r.Shares)) {
+		printCopy(t, n, r.Shares[n])
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, n := range slices.Sorted(maps.Keys(r.Shares)) {
+		for _, tr := range r.Shares[n].Transfers {
+			fmt.Fprintf(w, "%s: %s, %s of %s\n", n, tr.Path, showBytes(tr.Done), showBytes(tr.Size))
+		}
+		printProblems(w, n, r.Shares[n].Problems)
+	}
+	return nil
+}
+
+func printCopy(t io.Writer, label string, sh remoteShare) {
+	fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%d\n", label, sh.State, sh.Files, max(0, sh.LagEvents), showBytes(sh.LagBytes), showSeconds(sh.LagSeconds), sh.Errors)
+}
+
+func printProblems(w io.Writer, where string, problems []bus.PathProblem) {
+	for _, p := range problems {
+		fmt.Fprintf(w, "%s: %s: %s: %s", where, p.Path, p.Op, p.Cause)
+		if p.Hint != "" {
+			fmt.Fprintf(w, " (%s)", p.Hint)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// answer is the one sentence that says whether a remote is up to date, or why not.
+func answer(name string, r mainRemote, now time.Time) string {
+	var events, bytes, errors int64
+	var lag, estimate float64
+	states := make(map[string]bool)
+	for _, sh := range r.Shares {
+		events, bytes, errors = events+max(0, sh.LagEvents), bytes+sh.LagBytes, errors+sh.Errors
+		lag, estimate = max(lag, sh.LagSeconds), max(estimate, sh.Estimate)
+		states[sh.State] = true
+	}
+	var rest []string
+	if events > 0 {
+		rest = append(rest, fmt.Sprintf("%d events", events))
+	}
+	if bytes > 0 {
+		rest = append(rest, showBytes(bytes))
+	}
+	rest = append(rest, showSeconds(lag))
+	behind := strings.Join(rest, ", ") + " behind"
+
+	switch {
+	case r.Paused:
+		return fmt.Sprintf("%s is paused: waptsync remote resume %s", name, name)
+	case !r.Connected && r.Reported.IsZero():
+		return fmt.Sprintf("%s has not connected since this service started", name)
+	case !r.Connected:
+		return fmt.Sprintf("%s is not connected, last heard %s: %s", name, showAge(r.Reported, now), behind)
+	case states[stateHeld]:
+		return fmt.Sprintf("%s is held, %s", name, behind)
+	case events == 0 && bytes == 0 && errors == 0 && len(states) == 1 && states[stateLive]:
+		return fmt.Sprintf("%s is up to date (0 s behind)", name)
+	case errors > 0:
+		return fmt.Sprintf("%s is not up to date: %d paths wait after a failure, %s", name, errors, behind)
+	}
+	delete(states, stateLive)
+	why := strings.Join(slices.Sorted(maps.Keys(states)), ", ")
+	line := fmt.Sprintf("%s is not up to date (%s): %s", name, cmp.Or(why, "catching up"), behind)
+	if estimate > 0 {
+		line += fmt.Sprintf("; about %s left", showSeconds(estimate))
+	}
+	return line
+}
+
+func showSeconds(s float64) string {
+	return showDuration(time.Duration(s * float64(time.Second)))
+}
+
+func showAge(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return showDuration(max(0, now.Sub(t))) + " ago"
+}
