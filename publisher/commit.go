@@ -1,0 +1,141 @@
+package publisher
+
+import (
+	"context"
+	"time"
+
+	"waptsync/bus"
+)
+
+// committed is what became of a batch.
+type committed struct {
+	seq uint64
+	err error // the session is over
+}
+
+const (
+	appendRetryMin = 500 * time.Millisecond
+	appendRetryMax = 30 * time.Second
+)
+
+// logProblem is the path under which a status tells that the log does not take events.
+const logProblem = "./events"
+
+// startCommit hands what is ready to the committer, if that has nothing to do.
+// So one event alone goes at once, and while thousands come the next batch
+// gathers during the sync of the last.
+func (s *session) startCommit() {
+	if len(s.batch) > 0 || s.held() || s.ended != nil {
+		return
+	}
+	for len(s.batch) < maxBatch {
+		w := s.ready.peek()
+		if w == nil {
+			break
+		}
+		s.ready.drop()
+		if w.event == nil { // taken back
+			continue
+		}
+		w.phase = committing
+		s.batch = append(s.batch, w)
+	}
+	if len(s.batch) == 0 {
+		return
+	}
+	events := make([]*bus.Event, len(s.batch))
+	for i, w := range s.batch {
+		events[i] = w.event
+	}
+	s.group.Go(func() {
+		seq, err := s.commit(s.ctx, events)
+		select {
+		case s.committed <- committed{seq, err}:
+		case <-s.ctx.Done():
+		}
+	})
+}
+
+// commit appends events, however long that takes: appending some of them twice
+// changes nothing.
+func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, error) {
+	s.flush(ctx, events)
+	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
+		seq, err := s.o.Log.Append(ctx, events)
+		if err == nil {
+			s.problems.clear(logProblem)
+			return seq, nil
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		if s.o.Log.Generation() != s.generation {
+			return 0, errAgain
+		}
+		s.problems.note(logProblem, "append", err.Error(), "")
+		s.log.Error().Err(err).Int("events", len(events)).Dur("again", pause).Msg("events not stored, will be tried again")
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// flush sees to it that the window has what events promise.
+func (s *session) flush(ctx context.Context, events []*bus.Event) {
+	promised := false
+	for _, e := range events {
+		promised = promised || e.InWindow
+	}
+	if !promised {
+		return
+	}
+	if err := s.o.Window.Flush(ctx); err != nil {
+		s.log.Warn().Err(err).Msg("the window did not take new objects: remotes will fetch them")
+		for _, e := range events {
+			e.InWindow = false
+		}
+	}
+}
+
+// settleCommit brings the tree up to what the log has now.
+func (s *session) settleCommit(c committed) {
+	batch := s.batch
+	s.batch = nil
+	if c.err != nil {
+		s.ended = c.err
+		return
+	}
+	if s.o.Log.Generation() != s.generation {
+		s.ended = errAgain
+		return
+	}
+	now := time.Now()
+	marked := false
+	for _, w := range batch {
+		switch w.event.Kind {
+		case bus.KindMarker:
+			marked = true
+			continue
+		case bus.KindDeleted:
+			s.tree.delete(w.path)
+			s.buried(w.path)
+		default:
+			s.tree.put(w.path, entryOf(w.event))
+		}
+	}
+	s.p.appended(len(batch), now, marked)
+	for _, w := range batch {
+		if w.event.Kind == bus.KindMarker {
+			continue
+		}
+		s.settled(w.path, w)
+		if w.dirty {
+			s.hint(w.path, s.recheckKind(w, w.written))
+		}
+	}
+	if marked {
+		s.log.Info().Stringer("generation", s.generation).Msg("all of the folder is published")
+	}
+}

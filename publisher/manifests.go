@@ -1,0 +1,163 @@
+package publisher
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"waptsync/objects"
+)
+
+// manifestMemory bounds the bytes of encoded manifests kept in memory.
+const manifestMemory = 8 << 20
+
+// manifestCache keeps the encoded manifests asked for last, before a store. Its
+// methods may be called concurrently.
+type manifestCache struct {
+	store ManifestStore
+
+	mu    sync.Mutex
+	order *list.List // of *cachedManifest, newest first
+	byID  map[objects.ID]*list.Element
+	bytes int
+}
+
+type cachedManifest struct {
+	id      objects.ID
+	encoded []byte
+}
+
+func newManifestCache(store ManifestStore) *manifestCache {
+	return &manifestCache{store: store, order: list.New(), byID: make(map[objects.ID]*list.Element)}
+}
+
+// get returns an encoded manifest that hashes to id. It must not be changed.
+func (c *manifestCache) get(id objects.ID) ([]byte, bool) {
+	c.mu.Lock()
+	if e, ok := c.byID[id]; ok {
+		c.order.MoveToFront(e)
+		c.mu.Unlock()
+		return e.Value.(*cachedManifest).encoded, true
+	}
+	c.mu.Unlock()
+	if c.store == nil {
+		return nil, false
+	}
+	encoded, ok := c.store.Get(id)
+	if !ok || objects.Sum(encoded) != id {
+		return nil, false
+	}
+	c.remember(id, encoded)
+	return encoded, true
+}
+
+func (c *manifestCache) put(id objects.ID, encoded []byte) {
+	c.remember(id, encoded)
+	if c.store != nil {
+		c.store.Put(id, encoded)
+	}
+}
+
+func (c *manifestCache) remember(id objects.ID, encoded []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.byID[id]; ok || len(encoded) > manifestMemory/2 {
+		return
+	}
+	c.byID[id] = c.order.PushFront(&cachedManifest{id, encoded})
+	c.bytes += len(encoded)
+	for c.bytes > manifestMemory {
+		last := c.order.Remove(c.order.Back()).(*cachedManifest)
+		delete(c.byID, last.id)
+		c.bytes -= len(last.encoded)
+	}
+}
+
+// BoltManifests is a [ManifestStore] in a bbolt file. It is written without
+// syncs: a file that a power cut left unreadable is made anew.
+type BoltManifests struct {
+	db *bbolt.DB
+}
+
+var manifestBucket = []byte("manifests")
+
+// OpenManifests opens the store in file, or makes it.
+func OpenManifests(file string) (*BoltManifests, error) {
+	db, err := openBolt(file)
+	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
+		if err := os.Remove(file); err != nil {
+			return nil, fmt.Errorf("making the manifest store anew: %w", err)
+		}
+		db, err = openBolt(file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the manifest store %s: %w", file, err)
+	}
+	return &BoltManifests{db: db}, nil
+}
+
+func openBolt(file string) (db *bbolt.DB, err error) {
+	defer func() {
+		// bbolt panics on some damaged pages.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("damaged: %v", r)
+		}
+	}()
+	db, err = bbolt.Open(file, 0o600, &bbolt.Options{
+		NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: 5 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(manifestBucket)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Get returns what Put stored. The caller checks it against id.
+func (m *BoltManifests) Get(id objects.ID) (encoded []byte, ok bool) {
+	err := m.db.View(func(tx *bbolt.Tx) error {
+		if v := tx.Bucket(manifestBucket).Get(id[:]); v != nil {
+			encoded, ok = append([]byte(nil), v...), true
+		}
+		return nil
+	})
+	return encoded, ok && err == nil
+}
+
+// Put stores an encoded manifest; a failure costs a later read of its file.
+func (m *BoltManifests) Put(id objects.ID, encoded []byte) {
+	_ = m.db.Batch(func(tx *bbolt.Tx) error {
+		return tx.Bucket(manifestBucket).Put(id[:], encoded)
+	})
+}
+
+// Prune forgets the manifests that keep does not want.
+func (m *BoltManifests) Prune(keep func(objects.ID) bool) error {
+	return m.db.Update(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(manifestBucket).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if len(k) == len(objects.ID{}) && keep(objects.ID(k)) {
+				continue
+			}
+			if err := c.Delete(); err != nil {
+				return fmt.Errorf("forgetting a manifest: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// Close closes the file.
+func (m *BoltManifests) Close() error { return m.db.Close() }

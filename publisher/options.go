@@ -1,0 +1,110 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"waptsync/bus"
+	"waptsync/objects"
+)
+
+// EventLog is what the publisher needs of a share's event stream.
+type EventLog interface {
+	Append(ctx context.Context, events []*bus.Event) (uint64, error)
+	Replay(ctx context.Context, fn func(seq uint64, e *bus.Event) error) error
+	Generation() uuid.UUID
+	Last() uint64
+}
+
+// ObjectWindow is what the publisher needs of a share's objects stream. Put is
+// called by several goroutines at once.
+type ObjectWindow interface {
+	Put(ctx context.Context, id objects.ID, data []byte) error
+	Flush(ctx context.Context) error
+	MaxBytes() int64
+}
+
+// ManifestStore remembers encoded manifests across restarts, so that asking for
+// one does not read its file again. Losing it is harmless.
+type ManifestStore interface {
+	Get(id objects.ID) ([]byte, bool)
+	Put(id objects.ID, encoded []byte)
+}
+
+var (
+	_ EventLog     = (*bus.Log)(nil)
+	_ ObjectWindow = (*bus.Window)(nil)
+)
+
+// HoldLimit is how much may vanish at once without an administrator's word. A
+// deletion is held when it goes beyond both.
+type HoldLimit struct {
+	Paths int     // 0 means 100
+	Share float64 // of the known paths, 0 to 1; 0 means 0.2
+}
+
+// Options configures one share's publisher.
+type Options struct {
+	Share string
+	Dir   string
+
+	// Exclude are patterns on top of the defaults; see [Excludes].
+	Exclude []string
+	// MD5 makes events carry the MD5 too: for shares with a WAPT index.
+	MD5 bool
+
+	Log       EventLog
+	Window    ObjectWindow  // nil: contents are only fetched
+	Manifests ManifestStore // nil: manifests are kept in memory only
+
+	Rescan      time.Duration // between full scans; 0 means an hour
+	Quiet       time.Duration // without change until a file counts as written, where leases are refused; 0 means 500 ms
+	DeleteDelay time.Duration // until a path that is gone counts as deleted; 0 means a second
+	Poll        time.Duration // between scans of what cannot be watched; 0 means 10 s
+	Hold        HoldLimit
+
+	Hashers int // files hashed at once; 0 means GOMAXPROCS
+
+	Logger zerolog.Logger
+}
+
+func (o *Options) setDefaults() error {
+	if err := bus.ValidName(o.Share); err != nil {
+		return fmt.Errorf("share: %w", err)
+	}
+	if o.Log == nil {
+		return errors.New("no event log")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if o.Dir == "" || err != nil {
+		return fmt.Errorf("folder %q of share %s: not usable", o.Dir, o.Share)
+	}
+	o.Dir = dir
+	for d, v := range map[*time.Duration]time.Duration{
+		&o.Rescan:      time.Hour,
+		&o.Quiet:       500 * time.Millisecond,
+		&o.DeleteDelay: time.Second,
+		&o.Poll:        10 * time.Second,
+	} {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	if o.Hold.Paths <= 0 {
+		o.Hold.Paths = 100
+	}
+	if o.Hold.Share <= 0 {
+		o.Hold.Share = 0.2
+	}
+	if o.Hashers <= 0 {
+		o.Hashers = runtime.GOMAXPROCS(0)
+	}
+	return nil
+}

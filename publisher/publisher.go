@@ -1,0 +1,217 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/singleflight"
+)
+
+// Publisher publishes one share. Its methods may be called concurrently.
+type Publisher struct {
+	o         Options
+	exclude   *Excludes
+	log       zerolog.Logger
+	problems  problemBook
+	manifests *manifestCache
+	readers   *readerCache
+	making    singleflight.Group // manifests being made again, by ID
+
+	calls    chan func(*session) // run by the session
+	rescan   chan struct{}
+	recheck  chan string // paths that a fetch found changed
+	approved atomic.Bool // the next session may publish mass deletions
+
+	hashedFiles, hashedBytes atomic.Int64
+	events                   atomic.Int64
+
+	mu      sync.Mutex
+	session *session // nil when none runs
+	watch   *watcher
+	scan    *scan // the newest full one
+	held    string
+	manual  string // a hold that an administrator asked for
+	marked  bool
+	newest  time.Time
+}
+
+// New makes a publisher; Run starts it.
+func New(o Options) (*Publisher, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
+	}
+	x, err := NewExcludes(o.Exclude)
+	if err != nil {
+		return nil, fmt.Errorf("publisher of share %s: %w", o.Share, err)
+	}
+	p := &Publisher{
+		o: o, exclude: x,
+		log:     o.Logger.With().Str("share", o.Share).Logger(),
+		calls:   make(chan func(*session)),
+		rescan:  make(chan struct{}, 1),
+		recheck: make(chan string, 256),
+	}
+	p.manifests = newManifestCache(o.Manifests)
+	p.readers = newReaderCache()
+	return p, nil
+}
+
+// Run publishes until ctx ends, and returns its error, or one that makes going
+// on pointless: the event log could not be read back. A missing folder is
+// waited for.
+func (p *Publisher) Run(ctx context.Context) error {
+	defer p.readers.close()
+	for {
+		f, err := p.waitFolder(ctx)
+		if err != nil {
+			return err
+		}
+		err = newSession(p, f).run(ctx)
+		p.readers.close()
+		f.close()
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+}
+
+// waitFolder opens the share's folder as soon as it is there.
+func (p *Publisher) waitFolder(ctx context.Context) (*folder, error) {
+	tick := time.NewTicker(healthPeriod)
+	defer tick.Stop()
+	for {
+		f, err := openFolder(p.o.Dir, p.exclude)
+		if err == nil {
+			if p.manualHold() == "" {
+				p.setHeld("")
+			}
+			return f, nil
+		}
+		reason := fmt.Sprintf("the folder is not there: %v", err)
+		if p.setHeld(reason) {
+			p.log.Warn().Str("reason", reason).Msg("share held until its folder is there")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		case <-p.rescan:
+		}
+	}
+}
+
+// Rescan asks for a scan of the whole folder.
+func (p *Publisher) Rescan() {
+	select {
+	case p.rescan <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// Approve lets a held share go on. A missing folder cannot be approved: an empty
+// one in its place can.
+func (p *Publisher) Approve() error {
+	p.mu.Lock()
+	manual := p.manual
+	p.manual = ""
+	p.mu.Unlock()
+	answer := make(chan error, 1)
+	if err := p.call(func(s *session) {
+		if s.holding == holdNone && manual != "" {
+			answer <- nil
+			return
+		}
+		answer <- s.approve()
+	}); err != nil {
+		return err
+	}
+	return <-answer
+}
+
+// Hold stops publishing until Approve, across a lost event stream but not
+// across a restart of the service.
+func (p *Publisher) Hold(reason string) {
+	if reason == "" {
+		reason = "held by an administrator"
+	}
+	p.mu.Lock()
+	p.manual = reason
+	p.mu.Unlock()
+	_ = p.call(func(s *session) { s.hold(holdManual, reason) }) // the next session looks for itself
+}
+
+// call has the running session run fn.
+func (p *Publisher) call(fn func(*session)) error {
+	p.mu.Lock()
+	s := p.session
+	p.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("share %s is not being published: its folder is missing, or its state is being read back", p.o.Share)
+	}
+	select {
+	case p.calls <- fn:
+		return nil
+	case <-s.ctx.Done():
+		return fmt.Errorf("share %s: publishing ended", p.o.Share)
+	}
+}
+
+// publish makes a session's state visible to the other methods.
+func (p *Publisher) publish(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session, p.marked = s, false
+}
+
+func (p *Publisher) unpublish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.session, p.watch, p.scan = nil, nil, nil
+}
+
+func (p *Publisher) setWatch(w *watcher) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = w
+}
+
+func (p *Publisher) setScan(s *scan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scan = s
+}
+
+// setHeld says why the share is held, "" being not, and whether that is news.
+func (p *Publisher) setHeld(reason string) (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed = p.held != reason
+	p.held = reason
+	return changed
+}
+
+func (p *Publisher) manualHold() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.manual
+}
+
+func (p *Publisher) appended(events int, at time.Time, marked bool) {
+	p.events.Add(int64(events))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.newest = at
+	p.marked = p.marked || marked
+}
+
+// running returns the present session, nil if there is none.
+func (p *Publisher) running() *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.session
+}

@@ -1,0 +1,379 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"waptsync/bus"
+	"waptsync/objects"
+)
+
+const (
+	// largeFile is the size in bytes from which files have hashers of their
+	// own, so that a package of 4 GB does not delay a host package.
+	largeFile = 8 << 20
+	// maxActive bounds the works that scans may have under way, and so the
+	// memory of a first copy. Watch events are bounded by the paths themselves.
+	maxActive = 8192
+	// maxBatch is how many events one append may have: JetStream's own bound
+	// of an atomic batch.
+	maxBatch = 1000
+	maxSubs  = 2 // scans of new directories at a time
+)
+
+// errAgain ends a session that must begin anew: another generation of the event
+// stream, or another folder.
+var errAgain = errors.New("begin again")
+
+// session is one life of a publisher between two replays of the event log. One
+// goroutine runs it and owns all fields below the first group.
+type session struct {
+	// ctx ends with the session: its goroutines are started from its methods.
+	ctx        context.Context
+	p          *Publisher
+	o          *Options
+	log        zerolog.Logger
+	folder     *folder
+	tree       *tree
+	hasher     *hasher
+	problems   *problemBook
+	generation uuid.UUID
+
+	works  map[string]*work
+	times  timetable
+	small  queue
+	large  queue
+	ready  queue
+	inHand int // works with hashers
+	gone   *goneSet
+	tombs  map[string]int // tombstones under way, by the directory above
+	recent recentDeletes
+
+	watch    *watcher // nil: everything is scanned by timer
+	warned   bool     // of what cannot be watched
+	trusted  bool     // no watch event was lost since the last full scan
+	nextPoll time.Time
+
+	scanning bool // a full scan runs
+	again    bool // another is to follow
+	nextScan time.Time
+	subs     []subscan
+	subSet   map[subscan]bool
+	subsRun  int
+
+	firstLeft  int  // works of the first scan that the marker waits for
+	firstDone  bool // the first scan itself is through
+	markerMade bool
+
+	holding      holdKind
+	reason       string
+	holdLook     time.Duration
+	nextHoldLook time.Time
+	approved     bool
+	nextHealth   time.Time
+	ended        error
+
+	toSmall, toLarge chan *work
+	finished         chan finished
+	found            chan foundBatch
+	scanned          chan scanned
+	committed        chan committed
+	batch            []*work // with the committer
+
+	group sync.WaitGroup
+}
+
+// subscan is a directory to be scanned.
+type subscan struct {
+	dir  string
+	deep bool
+}
+
+type foundBatch struct {
+	list  []found
+	first bool
+	deep  bool
+}
+
+type scanned struct {
+	sub   *subscan // nil for the full scan
+	files int64
+	bytes int64
+}
+
+type finished struct {
+	w *work
+	r *reading
+}
+
+func newSession(p *Publisher, f *folder) *session {
+	s := &session{
+		p: p, o: &p.o, log: p.log, folder: f, tree: &tree{}, problems: &p.problems,
+		generation: p.o.Log.Generation(),
+		works:      make(map[string]*work),
+		gone:       newGoneSet(),
+		tombs:      make(map[string]int),
+		subSet:     make(map[subscan]bool),
+		approved:   p.approved.Swap(false),
+		toSmall:    make(chan *work),
+		toLarge:    make(chan *work),
+		finished:   make(chan finished, 64),
+		found:      make(chan foundBatch),
+		scanned:    make(chan scanned),
+		committed:  make(chan committed),
+	}
+	s.hasher = &hasher{
+		folder: f, window: p.o.Window, manifests: p.manifests, md5: p.o.MD5, quiet: p.o.Quiet,
+		files: &p.hashedFiles, bytes: &p.hashedBytes,
+	}
+	return s
+}
+
+// run replays, scans and then follows the folder until ctx ends or errAgain.
+func (s *session) run(ctx context.Context) error {
+	if err := s.replay(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.group.Wait()
+	defer cancel()
+	s.ctx = ctx
+	s.p.publish(s)
+	defer s.p.unpublish()
+
+	for range s.o.Hashers {
+		s.group.Go(func() { s.hash(ctx, s.toSmall) })
+	}
+	for range max(1, s.o.Hashers/2) {
+		s.group.Go(func() { s.hash(ctx, s.toLarge) })
+	}
+	s.openWatcher()
+	defer func() {
+		if s.watch != nil {
+			s.watch.close()
+		}
+	}()
+	if reason := s.p.manualHold(); reason != "" {
+		s.hold(holdManual, reason)
+	}
+	s.startScan()
+	return s.loop(ctx)
+}
+
+// replay reads the published state back.
+func (s *session) replay(ctx context.Context) error {
+	begun := time.Now()
+	err := s.o.Log.Replay(ctx, func(_ uint64, e *bus.Event) error {
+		switch e.Kind {
+		case bus.KindMarker:
+		case bus.KindDeleted:
+			s.tree.delete(e.Path)
+		default:
+			s.tree.put(e.Path, entryOf(e))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading back the events of share %s: %w", s.o.Share, err)
+	}
+	if store, ok := s.o.Manifests.(interface {
+		Prune(keep func(objects.ID) bool) error
+	}); ok {
+		if err := store.Prune(s.manifestsInUse()); err != nil {
+			s.log.Warn().Err(err).Msg("old manifests could not be forgotten")
+		}
+	}
+	n := s.tree.sum()
+	s.log.Info().Int64("files", n.files).Int64("bytes", n.bytes).Dur("took", time.Since(begun)).Msg("published state read back")
+	return nil
+}
+
+func (s *session) manifestsInUse() func(objects.ID) bool {
+	used := make(map[objects.ID]bool)
+	s.tree.walk("", func(_ string, e entry) bool {
+		if c := e.content(); !c.Manifest.IsZero() {
+			used[c.Manifest] = true
+		}
+		return true
+	})
+	return func(id objects.ID) bool { return used[id] }
+}
+
+// loop is the one place where the session waits.
+func (s *session) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		s.onTime(now)
+		s.mark()
+		s.startCommit()
+		s.startSubscans()
+		if s.ended != nil {
+			return s.ended
+		}
+		timer.Reset(time.Until(s.wake(now)))
+
+		var events chan fsnotify.Event
+		var watchErrors chan error
+		if s.watch != nil {
+			events, watchErrors = s.watch.fs.Events, s.watch.fs.Errors
+		}
+		var toSmall, toLarge chan *work
+		small, large := s.small.peek(), s.large.peek()
+		found := s.found
+		if s.held() {
+			found = nil // what the hold keeps back must not pile up
+		} else {
+			if small != nil {
+				toSmall = s.toSmall
+			}
+			if large != nil {
+				toLarge = s.toLarge
+			}
+		}
+		if s.active() > maxActive {
+			found = nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e, ok := <-events:
+			if !ok {
+				s.watcherDied(errors.New("it was closed"))
+				continue
+			}
+			s.watched(e)
+		case err, ok := <-watchErrors:
+			s.watchError(err, ok)
+		case b := <-found:
+			s.take(b)
+		case e := <-s.scanned:
+			s.scanEnded(e)
+		case toSmall <- small:
+			s.small.drop()
+			s.handed(small)
+		case toLarge <- large:
+			s.large.drop()
+			s.handed(large)
+		case f := <-s.finished:
+			s.inHand--
+			s.finish(f.w, f.r)
+		case c := <-s.committed:
+			s.settleCommit(c)
+		case call := <-s.p.calls:
+			call(s)
+		case <-s.p.rescan:
+			s.startScan()
+		case p := <-s.p.recheck:
+			s.hint(p, hintRehash)
+		case <-timer.C:
+		}
+	}
+}
+
+// active counts the works that take memory and time now.
+func (s *session) active() int {
+	return s.small.len() + s.large.len() + s.ready.len() + s.inHand + len(s.batch)
+}
+
+func (s *session) handed(w *work) {
+	w.phase = reads
+	s.inHand++
+}
+
+// hash is one hasher.
+func (s *session) hash(ctx context.Context, in <-chan *work) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case w := <-in:
+			r := &reading{path: w.path, window: w.window, quiet: w.quiet}
+			s.hasher.read(ctx, r)
+			select {
+			case s.finished <- finished{w, r}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// onTime does what has its time now.
+func (s *session) onTime(now time.Time) {
+	for !s.held() && len(s.times) > 0 && !s.times[0].due.After(now) {
+		w := s.times[0]
+		s.times.remove(w)
+		s.check(w.path, hint{kind: hintLook}, w)
+	}
+	if due := s.gone.due(s.o.DeleteDelay); !due.IsZero() && !due.After(now) {
+		s.bury(now)
+	}
+	if s.held() && !s.nextHoldLook.After(now) {
+		s.lookAtHold(now)
+	}
+	if !s.nextHealth.After(now) {
+		s.nextHealth = now.Add(healthPeriod)
+		s.health()
+	}
+	if !s.nextScan.IsZero() && !s.nextScan.After(now) {
+		s.startScan()
+	}
+	if !s.nextPoll.IsZero() && !s.nextPoll.After(now) {
+		s.poll(now)
+	}
+}
+
+// wake is when onTime has something to do next.
+func (s *session) wake(now time.Time) time.Time {
+	next := s.nextHealth
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	earlier(s.nextScan)
+	earlier(s.nextPoll)
+	if s.held() {
+		earlier(s.nextHoldLook)
+		return next
+	}
+	earlier(s.times.next())
+	if !s.scanning {
+		earlier(s.gone.due(s.o.DeleteDelay))
+	}
+	return next
+}
+
+// health notices another generation, and another folder.
+func (s *session) health() {
+	if s.o.Log.Generation() != s.generation {
+		s.log.Warn().Msg("the event stream began another generation: publishing anew")
+		s.ended = errAgain
+		return
+	}
+	if s.holding != holdNone {
+		return
+	}
+	if err := s.folder.check(); err != nil {
+		s.hold(holdFolder, err.Error())
+	}
+}
+
+// mark appends the generation's marker once all that the first scan found is
+// published, or has failed and waits to be tried again.
+func (s *session) mark() {
+	if s.markerMade || !s.firstDone || s.scanning || s.firstLeft > 0 || s.held() || len(s.gone.paths) > 0 || len(s.tombs) > 0 {
+		return
+	}
+	s.markerMade = true
+	s.ready.push(&work{phase: ready, slot: -1, event: &bus.Event{Kind: bus.KindMarker}})
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package publisher
+
+import "io/fs"
+
+// origin is unknown here: size, mtime and mode alone tell changes.
+func origin(fs.FileInfo) (inode uint64, ctime int64) { return 0, 0 }
+
+func folderIdentity(fs.FileInfo) (id identity, alive bool) { return identity{}, true }

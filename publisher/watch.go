@@ -1,0 +1,189 @@
+package publisher
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// watcher watches a share's directories, one inotify watch each. What it tells
+// are hints. Its methods may be called concurrently.
+//
+// fsnotify knows watches by path, the kernel by inode: a directory that was
+// moved would keep its watch under the old path, and adding the new path would
+// silently give events of the old one. So the watcher remembers the inode of
+// each watched path and lets go of the old path first.
+type watcher struct {
+	folder *folder
+	fs     *fsnotify.Watcher
+
+	mu        sync.Mutex
+	inodes    map[string]uint64 // by path of the share, "" being its top
+	paths     map[uint64]string
+	unwatched map[string]struct{} // directories that the kernel refused
+	refusal   error               // the newest reason for it
+}
+
+func newWatcher(f *folder) (*watcher, error) {
+	fs, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	return &watcher{
+		folder:    f,
+		fs:        fs,
+		inodes:    make(map[string]uint64),
+		paths:     make(map[uint64]string),
+		unwatched: make(map[string]struct{}),
+	}, nil
+}
+
+func (w *watcher) close() { _ = w.fs.Close() }
+
+// add watches the directory at p; what is in it must be scanned afterwards. It
+// returns the kernel's refusal; a directory that is gone is no error.
+func (w *watcher) add(p string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// The directory can be replaced between looking and watching.
+	for range 3 {
+		before, ok := w.inode(p)
+		if !ok {
+			w.forget(p)
+			return nil
+		}
+		if other, ok := w.paths[before]; ok && other != p && before != 0 {
+			w.forget(other)
+		}
+		if known, ok := w.inodes[p]; ok && known != before {
+			w.forget(p)
+		}
+		if err := w.fs.Add(w.absolute(p)); err != nil {
+			if absent(err) == nil {
+				w.forget(p)
+				return nil
+			}
+			w.unwatched[p], w.refusal = struct{}{}, err
+			return err
+		}
+		delete(w.unwatched, p)
+		w.inodes[p], w.paths[before] = before, p
+		if after, ok := w.inode(p); ok && after == before {
+			return nil
+		}
+		w.forget(p)
+	}
+	return nil // it changes faster than it can be watched, so more events follow
+}
+
+func (w *watcher) inode(p string) (uint64, bool) {
+	if p == "" {
+		return w.folder.id.inode, true
+	}
+	fi, err := w.folder.root.Lstat(p)
+	if err != nil || !fi.IsDir() {
+		return 0, false
+	}
+	inode, _ := origin(fi)
+	return inode, true
+}
+
+// forget drops the watch of p alone. Callers hold mu.
+func (w *watcher) forget(p string) {
+	delete(w.unwatched, p)
+	inode, ok := w.inodes[p]
+	if !ok {
+		return
+	}
+	delete(w.inodes, p)
+	if w.paths[inode] == p {
+		delete(w.paths, inode)
+	}
+	// The kernel may have dropped it already, with the directory.
+	_ = w.fs.Remove(w.absolute(p))
+}
+
+// drop forgets the watch of p, and with beneath those of all directories in it.
+func (w *watcher) drop(p string, beneath bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, watched := w.inodes[p]
+	_, refused := w.unwatched[p]
+	if !watched && !refused {
+		return
+	}
+	w.forget(p)
+	if !beneath {
+		return
+	}
+	prefix := p + "/"
+	for q := range w.inodes {
+		if strings.HasPrefix(q, prefix) {
+			w.forget(q)
+		}
+	}
+	for q := range w.unwatched {
+		if strings.HasPrefix(q, prefix) {
+			delete(w.unwatched, q)
+		}
+	}
+}
+
+// watches says whether the directory at p, being the inode, is watched.
+func (w *watcher) watches(p string, inode uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known, ok := w.inodes[p]
+	return ok && known == inode
+}
+
+// complete says whether every directory known is watched.
+func (w *watcher) complete() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.unwatched) == 0
+}
+
+func (w *watcher) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.inodes)
+}
+
+// refused returns the directories that are not watched, and why.
+func (w *watcher) refused() ([]string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]string, 0, len(w.unwatched))
+	for p := range w.unwatched {
+		list = append(list, p)
+	}
+	return list, w.refusal
+}
+
+// relative returns the share's path of a watch event; ok is false when the event
+// is not about something in the share.
+func (w *watcher) relative(name string) (p string, ok bool) {
+	p, ok = strings.CutPrefix(name, w.folder.dir+string(filepath.Separator))
+	return filepath.ToSlash(p), ok && p != ""
+}
+
+func (w *watcher) absolute(p string) string {
+	return filepath.Join(w.folder.dir, filepath.FromSlash(p))
+}
+
+// watchAdvice explains the kernel's refusal in words that help.
+func watchAdvice(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "raise the limit: sysctl fs.inotify.max_user_watches"
+	case errors.Is(err, syscall.EMFILE):
+		return "raise the limit: sysctl fs.inotify.max_user_instances, or the service's LimitNOFILE"
+	}
+	return fmt.Sprintf("the kernel refuses to watch: %v", err)
+}
