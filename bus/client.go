@@ -2,12 +2,23 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 
+	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
-
-	"waptsync/objects"
+	"golang.org/x/sync/semaphore"
 )
+
+// fetchInFlight bounds the content bytes that a client has asked for and its
+// callers have not taken. It is also what a lost connection may cost.
+const fetchInFlight = 8 << 20
+
+// ErrNotConnected is returned when a request cannot be sent, or its answer
+// cannot come, because the connection is away. Trying again later may help.
+var ErrNotConnected = errors.New("not connected to the main")
 
 // ClientOptions configures a remote's connections.
 type ClientOptions struct {
@@ -16,73 +27,200 @@ type ClientOptions struct {
 	Log        zerolog.Logger
 }
 
-// Client is a remote's side of the bus: one connection for events, one for bulk bytes.
-type Client struct{}
+// Client is a remote's side of the bus: one connection for events, one for
+// bulk bytes, so that an event never waits behind a file. Its methods may be
+// called concurrently.
+type Client struct {
+	membership *Membership
+	log        zerolog.Logger
+	events     *link
+	bulk       *link
+	replies    *replyRouter
+	inFlight   *semaphore.Weighted // content bytes
+
+	mu        sync.Mutex
+	connected bool
+	changes   chan struct{}
+	feeds     map[string]*Feed // the newest of each share
+	nextFeed  int
+}
 
 // Connect starts connecting, and goes on for ever in the background: it does
 // not wait for the main to be there.
 func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
-	return nil, errors.New("not built")
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("connecting to the main: %w", err)
+	}
+	if err := o.Membership.validate(); err != nil {
+		return nil, fmt.Errorf("connecting to the main: membership: %w", err)
+	}
+	c := &Client{
+		membership: o.Membership,
+		log:        o.Log,
+		inFlight:   semaphore.NewWeighted(fetchInFlight),
+		changes:    make(chan struct{}),
+		feeds:      map[string]*Feed{},
+	}
+	events, err := newLink(&o, "events", c.update)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the main: %w", err)
+	}
+	bulk, err := newLink(&o, "bulk", c.update)
+	if err != nil {
+		events.conn.Close()
+		return nil, fmt.Errorf("connecting to the main: %w", err)
+	}
+	c.mu.Lock()
+	c.events, c.bulk = events, bulk
+	c.mu.Unlock()
+	if c.replies, err = newReplyRouter(bulk); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("connecting to the main: %w", err)
+	}
+	c.update()
+	return c, nil
+}
+
+// update tells who waits on Changes when Connected changes. The links call it,
+// the first time perhaps before both are there.
+func (c *Client) update() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.events == nil || c.bulk == nil {
+		return
+	}
+	events, _, _ := c.events.state()
+	bulk, _, _ := c.bulk.state()
+	if now := events && bulk; now != c.connected {
+		c.connected = now
+		close(c.changes)
+		c.changes = make(chan struct{})
+	}
 }
 
 // Connected says whether both connections stand.
-func (c *Client) Connected() bool { return false }
+func (c *Client) Connected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connected
+}
 
 // Trouble is why the client is not connected, or nil.
-func (c *Client) Trouble() error { return nil }
+func (c *Client) Trouble() error {
+	for _, l := range []*link{c.events, c.bulk} {
+		if _, _, trouble := l.state(); trouble != nil {
+			return trouble
+		}
+	}
+	return nil
+}
 
 // Changes returns a channel that is closed at the next change of Connected.
-func (c *Client) Changes() <-chan struct{} { return nil }
+func (c *Client) Changes() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
+}
 
-// Hello tells the main where the remote stands, so that its consumer is put there.
+// Hello tells the main where the remote stands, so that its consumer is put
+// there. It ends the share's feed, if there is one.
 func (c *Client) Hello(ctx context.Context, share string, p Position) (Welcome, error) {
-	return Welcome{}, errors.New("not built")
+	c.mu.Lock()
+	old := c.feeds[share]
+	delete(c.feeds, share)
+	c.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	request, err := json.Marshal(helloRequest{Position: p})
+	if err != nil {
+		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
+	}
+	var answer helloAnswer
+	if err := c.request(ctx, helloPrefix+"."+share+"."+c.membership.Name, request, &answer); err != nil {
+		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
+	}
+	if answer.Error != "" || answer.Welcome == nil {
+		return Welcome{}, fmt.Errorf("saying hello for %s: the main answers: %s", share, answer.Error)
+	}
+	return *answer.Welcome, nil
 }
 
-// Feed opens the durable consumer of a share, after a Hello.
-func (c *Client) Feed(ctx context.Context, share string) (*Feed, error) {
-	return nil, errors.New("not built")
+// Report sends the remote's state; it returns when the main has taken it.
+func (c *Client) Report(ctx context.Context, r *Report) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("reporting: %w", err)
+	}
+	if len(b) > maxReportBytes {
+		return fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
+	}
+	var answer reportAnswer
+	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, b, &answer); err != nil {
+		return fmt.Errorf("reporting: %w", err)
+	}
+	if answer.Error != "" {
+		return fmt.Errorf("reporting: the main answers: %s", answer.Error)
+	}
+	return nil
 }
 
-// Window reads objects from the objects stream, calls sink for each found one
-// with bytes that hash to its ID, and returns the others. data is valid during
-// the call only.
-func (c *Client) Window(ctx context.Context, share string, ids []objects.ID, sink func(id objects.ID, data []byte) error) ([]objects.ID, error) {
-	return ids, errors.New("not built")
+// request asks on the events' connection and reads a JSON answer.
+func (c *Client) request(ctx context.Context, subject string, data []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	up, down, trouble := c.events.state()
+	if !up {
+		return fmt.Errorf("%w: %w", ErrNotConnected, trouble)
+	}
+	// What is cut off with the connection is never answered.
+	ctx, release := withDown(ctx, down)
+	defer release()
+	msg, err := c.events.conn.RequestWithContext(ctx, subject, data)
+	if err != nil {
+		return requestError(ctx, err)
+	}
+	if err := json.Unmarshal(msg.Data, answer); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	return nil
 }
 
-// Fetch asks the main for items of at most MaxFetchBytes together and calls
-// sink for each piece, in order within an item, from one goroutine. errs has an
-// entry an item, nil where all its bytes came. piece is valid during the call
-// only. It may be called concurrently; the client bounds what is in flight.
-func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink func(item int, offset int64, piece []byte) error) (errs []error, err error) {
-	return nil, errors.New("not built")
+// withDown returns a context that also ends, with ErrNotConnected as its cause, when down is closed.
+func withDown(ctx context.Context, down <-chan struct{}) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-down:
+			cancel(fmt.Errorf("%w: the connection broke", ErrNotConnected))
+		case <-done:
+			cancel(nil)
+		}
+	}()
+	return ctx, sync.OnceFunc(func() { close(done) })
 }
 
-// Report sends the remote's state.
-func (c *Client) Report(ctx context.Context, r *Report) error { return errors.New("not built") }
+func requestError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("the main is there, but its service is not: %w", err)
+	}
+	if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	}
+	return err
+}
 
 // Received are bytes read from both connections since Connect.
-func (c *Client) Received() int64 { return 0 }
-
-// Close closes the connections.
-func (c *Client) Close() {}
-
-// Feed delivers a share's events in stream order.
-type Feed struct{}
-
-// Next waits for at least one delivery and returns up to max that are there.
-// ErrFeedLost means that a new Hello is needed.
-func (f *Feed) Next(ctx context.Context, max int) ([]Delivery, error) {
-	return nil, errors.New("not built")
+func (c *Client) Received() int64 {
+	return int64(c.events.conn.Stats().InBytes + c.bulk.conn.Stats().InBytes)
 }
 
-// Ack acknowledges the event at seq and all before it.
-func (f *Feed) Ack(seq uint64) error { return errors.New("not built") }
-
-// Close ends the feed; the consumer stays.
-func (f *Feed) Close() {}
-
-// ErrFeedLost is returned by Feed.Next when the connection, the stream or the
-// consumer went away.
-var ErrFeedLost = errors.New("event feed lost")
+// Close closes the connections.
+func (c *Client) Close() {
+	c.events.conn.Close()
+	c.bulk.conn.Close()
+}

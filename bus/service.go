@@ -2,12 +2,40 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"waptsync/objects"
+)
+
+const (
+	// What one remote may have waiting and running; above it fetches are
+	// answered as busy, and the rest is dropped.
+	fetchesPerRemote = 4
+	hellosPerRemote  = 16 // one a share, and some that were given up and asked again
+	reportsPerRemote = 2
+
+	helloWorkers   = 8
+	reportWorkers  = 2
+	readersPerCPU  = 2
+	attachTimeout  = 20 * time.Second
+	storeTimeout   = 10 * time.Second
+	maxHelloBytes  = 4 << 10
+	maxReportBytes = 64 << 10
+
+	refusedLogEvery = 10 * time.Second
 )
 
 // Files is where the fetch service gets bytes: the publisher implements it.
@@ -28,22 +56,226 @@ type ContentReader interface {
 
 // ServiceOptions configures the main's answering side.
 type ServiceOptions struct {
-	Files    Files
-	Logs     map[string]*Log // by share
+	Files Files
+	Logs  map[string]*Log // by share
+	// OnReport, if not nil, is called for each report, from several goroutines.
 	OnReport func(remote string, r Report)
 	Log      zerolog.Logger
 }
 
-// Service answers hellos, fetches, reports and joins of remotes.
-type Service struct{}
+// helloRequest and helloAnswer, and reportAnswer, are JSON: there are few of
+// them, and a person may want to read them on the wire.
+type helloRequest struct {
+	Position Position `json:"position"`
+}
 
-// StartService starts answering.
+type helloAnswer struct {
+	Welcome *Welcome `json:"welcome,omitempty"`
+	Error   string   `json:"error,omitempty"`
+}
+
+type reportAnswer struct {
+	Error string `json:"error,omitempty"`
+}
+
+// Service answers hellos, fetches and reports of remotes.
+type Service struct {
+	o        ServiceOptions
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	registry *Registry
+	fetcher  fetcher
+	ctx      context.Context
+	cancel   context.CancelFunc
+	subs     []*nats.Subscription
+
+	fetches, hellos, reports *lanes
+
+	refused    atomic.Int64 // messages that were dropped without an answer
+	refusedLog rate.Sometimes
+}
+
+// StartService starts answering; ctx bounds the start only. Joins are answered
+// by the server itself.
+//
+// It is plain subscriptions and not a micro service (ADR-32), because that one
+// also listens on $SRV.>, where the connection that faces the remotes may not
+// listen, and nobody could ask.
 func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, error) {
-	return nil, errors.New("not built")
+	v := &Service{
+		o: o, conn: s.serviceConn, js: s.JetStream(), registry: s.registry,
+		fetches:    newLanes(readersPerCPU*runtime.GOMAXPROCS(0), fetchesPerRemote),
+		hellos:     newLanes(helloWorkers, hellosPerRemote),
+		reports:    newLanes(reportWorkers, reportsPerRemote),
+		refusedLog: rate.Sometimes{First: 3, Interval: refusedLogEvery},
+	}
+	v.fetcher = fetcher{files: o.Files, publish: s.serviceConn.Publish}
+	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := v.start(ctx); err != nil {
+		v.Close()
+		return nil, fmt.Errorf("starting to answer remotes: %w", err)
+	}
+	return v, nil
+}
+
+func (v *Service) start(ctx context.Context) error {
+	_, err := v.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              remotesStream,
+		Subjects:          []string{remotesPrefix + ".*"},
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1,
+		AllowDirect:       true,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the stream of reports: %w", err)
+	}
+	for subject, handle := range map[string]nats.MsgHandler{
+		fetchPrefix + ".*.*": v.fetch,
+		helloPrefix + ".*.*": v.hello,
+		reportPrefix + ".*":  v.report,
+	} {
+		sub, err := v.conn.Subscribe(subject, handle)
+		if err != nil {
+			return fmt.Errorf("listening on %s: %w", subject, err)
+		}
+		v.subs = append(v.subs, sub)
+	}
+	if err := v.conn.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	return nil
+}
+
+// sender says who sent the message. The subject names the remote, which the
+// server lets nobody else send to, and the reply must be that remote's own: a
+// message without such a reply may be an answer that another remote had sent
+// there, and an answer to it might reach another remote.
+func (v *Service) sender(m *nats.Msg) (remote Remote, share string, ok bool) {
+	tokens := strings.Split(m.Subject, ".")
+	if len(tokens) == 4 {
+		share = tokens[2]
+	}
+	remote, known := v.registry.RemoteByName(tokens[len(tokens)-1])
+	if !known || remote.Paused || !remote.ownsReply(m.Reply) ||
+		len(tokens) == 4 && !slices.Contains(remote.Shares, share) {
+		v.refused.Add(1)
+		v.refusedLog.Do(func() {
+			v.o.Log.Warn().Str("subject", m.Subject).Bool("known", known).Int64("so_far", v.refused.Load()).
+				Msg("dropped a message that its sender had no right to send")
+		})
+		return Remote{}, "", false
+	}
+	return remote, share, true
+}
+
+// fetch never waits for a disk: it is the one callback of all remotes' fetches.
+func (v *Service) fetch(m *nats.Msg) {
+	remote, share, ok := v.sender(m)
+	if !ok {
+		return
+	}
+	accepted := v.fetches.submit(remote.Name, func() {
+		if err := v.fetcher.answer(v.ctx, share, m.Reply, m.Data); err != nil {
+			v.o.Log.Warn().Err(err).Str("remote", remote.Name).Str("share", share).Msg("an answer could not be sent")
+		}
+	})
+	if accepted {
+		return
+	}
+	text := fmt.Sprintf("%d requests of %s are under way already", fetchesPerRemote, remote.Name)
+	if err := v.fetcher.refuse(m.Reply, m.Data, FetchBusy, text); err != nil {
+		v.o.Log.Warn().Err(err).Str("remote", remote.Name).Str("share", share).Msg("an answer could not be sent")
+	}
+}
+
+func (v *Service) hello(m *nats.Msg) {
+	remote, share, ok := v.sender(m)
+	if !ok {
+		return
+	}
+	if !v.hellos.submit(remote.Name, func() { v.answer(m, v.welcome(remote.Name, share, m.Data)) }) {
+		v.answer(m, helloAnswer{Error: "too many hellos are under way already"})
+	}
+}
+
+func (v *Service) welcome(remote, share string, data []byte) helloAnswer {
+	var r helloRequest
+	if len(data) > maxHelloBytes {
+		return helloAnswer{Error: fmt.Sprintf("a hello of %d bytes: at most %d", len(data), maxHelloBytes)}
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return helloAnswer{Error: "the hello cannot be read: " + err.Error()}
+	}
+	log := v.o.Logs[share]
+	if log == nil {
+		return helloAnswer{Error: "the share " + share + " is not published"}
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, attachTimeout)
+	defer cancel()
+	w, err := log.Attach(ctx, remote, r.Position)
+	if err != nil {
+		v.o.Log.Error().Err(err).Str("remote", remote).Str("share", share).Msg("a hello could not be answered; the remote will say it again")
+		return helloAnswer{Error: "the main could not look into its event log"}
+	}
+	v.o.Log.Info().Str("remote", remote).Str("share", share).Bool("resume", w.Resume).Str("reason", w.Reason).
+		Uint64("next", w.Next).Uint64("last", w.Last).Msg("a remote said hello")
+	return helloAnswer{Welcome: &w}
+}
+
+func (v *Service) report(m *nats.Msg) {
+	remote, _, ok := v.sender(m)
+	if !ok {
+		return
+	}
+	if !v.reports.submit(remote.Name, func() { v.answer(m, v.takeReport(remote.Name, m.Data)) }) {
+		v.answer(m, reportAnswer{Error: "too many reports at once"})
+	}
+}
+
+func (v *Service) takeReport(remote string, data []byte) reportAnswer {
+	var r Report
+	if len(data) > maxReportBytes {
+		return reportAnswer{Error: fmt.Sprintf("a report of %d bytes: at most %d", len(data), maxReportBytes)}
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return reportAnswer{Error: "the report cannot be read: " + err.Error()}
+	}
+	if v.o.OnReport != nil {
+		v.o.OnReport(remote, r)
+	}
+	ctx, cancel := context.WithTimeout(v.ctx, storeTimeout)
+	defer cancel()
+	if _, err := v.js.Publish(ctx, remotesPrefix+"."+remote, data); err != nil && v.ctx.Err() == nil {
+		v.o.Log.Warn().Err(err).Str("remote", remote).Msg("a report was taken but not stored; it is lost at a restart of the main")
+	}
+	return reportAnswer{}
+}
+
+func (v *Service) answer(m *nats.Msg, answer any) {
+	b, err := json.Marshal(answer)
+	if err == nil {
+		err = v.conn.Publish(m.Reply, b)
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		v.o.Log.Warn().Err(err).Str("subject", m.Subject).Msg("an answer could not be sent")
+	}
 }
 
 // Served are content bytes sent to remotes by the fetch service since it started.
-func (s *Service) Served() int64 { return 0 }
+func (v *Service) Served() int64 { return v.fetcher.served.Load() }
 
-// Close stops answering.
-func (s *Service) Close() {}
+// Refused are messages that were dropped because their sender had no right to
+// send them, or not with that reply subject.
+func (v *Service) Refused() int64 { return v.refused.Load() }
+
+// Close stops answering. It returns when what is under way has ended.
+func (v *Service) Close() {
+	v.cancel()
+	for _, sub := range v.subs {
+		sub.Unsubscribe() // fails only on a closed connection, where nothing comes any more
+	}
+	v.fetches.close()
+	v.hellos.close()
+	v.reports.close()
+}

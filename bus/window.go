@@ -124,3 +124,9 @@ func (w *Window) Flush(ctx context.Context) error {
 	w.err = nil
 	return err
 }
+
+// OpenWindow opens a share's window on the connection that the main keeps for
+// bulk bytes, so that an event does not wait behind objects.
+func (s *Server) OpenWindow(ctx context.Context, share string, maxBytes int64) (*Window, error) {
+	return OpenWindow(ctx, s.bulkJetStream(), share, maxBytes)
+}

@@ -1,0 +1,157 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// answerSilence without a message of an answer means that it, or the
+	// request, was lost. The main may be busy with a file before ours.
+	answerSilence = 20 * time.Second
+	// itemCost is what an item weighs beside its bytes in what is in flight.
+	itemCost = 64
+)
+
+// ErrInterrupted is returned when an answer did not come to its end. Asking
+// again may help.
+var ErrInterrupted = errors.New("the answer was interrupted")
+
+// Fetch asks the main for items of at most MaxFetchBytes together and calls
+// sink for each piece, in order within an item, from the caller's goroutine.
+// errs has an entry an item, nil where all its bytes came; where it is not,
+// bytes that sink got of the item are not to be trusted. err is
+// ErrNotConnected, ErrInterrupted, ctx's or sink's, wrapped, and then items
+// whose bytes all came before it still have no entry in errs other than err.
+// piece is valid during the call only. It may be called concurrently; the
+// client bounds what is in flight.
+func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink func(item int, offset int64, piece []byte) error) (errs []error, err error) {
+	errs = make([]error, len(items))
+	if err := checkItems(items); err != nil {
+		return nil, fmt.Errorf("fetching of %s: %w", share, err)
+	}
+	for from := 0; from < len(items); {
+		part, request := c.nextRequest(items[from:])
+		base := from
+		partErrs, err := c.fetch(ctx, share, part, request, func(item int, offset int64, piece []byte) error {
+			return sink(base+item, offset, piece)
+		})
+		copy(errs[from:], partErrs)
+		if err != nil {
+			err = fmt.Errorf("fetching of %s: %w", share, err)
+			for i := from + len(part); i < len(items); i++ {
+				errs[i] = err
+			}
+			return errs, err
+		}
+		from += len(part)
+	}
+	return errs, nil
+}
+
+func checkItems(items []Item) error {
+	if len(items) > MaxFetchItems {
+		return fmt.Errorf("%d items: at most %d", len(items), MaxFetchItems)
+	}
+	total := int64(0)
+	for i := range items {
+		it := &items[i]
+		if it.Offset < 0 || it.Length < 0 || it.Length > MaxFetchBytes || it.Offset > maxContentSize {
+			return fmt.Errorf("%q: %d bytes from %d on cannot be asked for", it.Path, it.Length, it.Offset)
+		}
+		if err := ValidPath(it.Path); err != nil {
+			return err
+		}
+		total += it.Length
+	}
+	if total > MaxFetchBytes {
+		return fmt.Errorf("%d bytes: at most %d", total, MaxFetchBytes)
+	}
+	return nil
+}
+
+// nextRequest encodes as many of items as one message may ask for. Only paths
+// of some KiB each make it fewer than all.
+func (c *Client) nextRequest(items []Item) ([]Item, *fetchRequest) {
+	size, paths := 0, 0
+	var before Item
+	var scratch []byte
+	for i := range items {
+		scratch = appendItem(scratch[:0], &before, &items[i])
+		before = items[i]
+		size, paths = size+len(scratch), paths+len(items[i].Path)
+		if i > 0 && (size > maxRequestBytes || paths > maxRequestPaths) {
+			items = items[:i]
+			break
+		}
+	}
+	return items, &fetchRequest{items: items}
+}
+
+func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetchRequest, sink func(int, int64, []byte) error) ([]error, error) {
+	f := newFetching(items, sink)
+	weight := int64(len(items) * itemCost)
+	for i := range items {
+		weight += items[i].Length
+	}
+	err := c.inFlight.Acquire(ctx, weight)
+	if err == nil {
+		defer c.inFlight.Release(weight)
+		err = c.exchange(ctx, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
+			f.nonce, r.nonce = n, n
+			return r.append(nil)
+		}, func(m *nats.Msg) (bool, error) {
+			err := f.take(m.Data)
+			if errors.Is(err, errBadReply) {
+				err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+			}
+			return f.ended, err
+		})
+	}
+	if err != nil {
+		for i := range items {
+			if !f.settled[i] {
+				f.errs[i] = err
+			}
+		}
+	}
+	return f.errs, err
+}
+
+// exchange sends a request on the bulk connection and hands on the messages of
+// its answer until take says that it was the last.
+func (c *Client) exchange(ctx context.Context, subject string, request func(nonce) []byte, take func(*nats.Msg) (last bool, err error)) error {
+	up, down, trouble := c.bulk.state()
+	if !up {
+		return fmt.Errorf("%w: %w", ErrNotConnected, trouble)
+	}
+	n, reply, answers, closeIt := c.replies.open()
+	defer closeIt()
+	if err := c.bulk.conn.PublishRequest(subject, reply, request(n)); err != nil {
+		return requestError(ctx, err)
+	}
+	silence := time.NewTimer(answerSilence)
+	defer silence.Stop()
+	for {
+		select {
+		case m := <-answers:
+			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+				return requestError(ctx, nats.ErrNoResponders)
+			}
+			if last, err := take(m); last || err != nil {
+				return err
+			}
+			silence.Reset(answerSilence)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-down:
+			return fmt.Errorf("%w: %w: the connection broke", ErrInterrupted, ErrNotConnected)
+		case <-silence.C:
+			return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, answerSilence)
+		}
+	}
+}

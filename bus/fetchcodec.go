@@ -1,0 +1,224 @@
+package bus
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The fetch protocol. A request is a version byte, a nonce, the number of
+// items and the items. A reply is one or more messages, each a version byte,
+// the request's nonce, the message's number counted from 0, and frames that
+// fill the message; the last frame of the last message is the end.
+const (
+	fetchVersion = 1
+	nonceBytes   = 8
+	// maxRequestBytes bounds an encoded request: well below a message's 1 MiB.
+	maxRequestBytes = 512 << 10
+	// maxRequestPaths bounds the bytes of a decoded request's paths, which the
+	// encoding's shared prefixes could otherwise blow up to 16 MiB.
+	maxRequestPaths = 2 << 20
+	maxFetchText    = 512
+)
+
+const (
+	itemManifest   byte = 1 << iota // asks for the manifest
+	itemSameDigest                  // the digest is that of the item before
+)
+
+// frameKind says what a frame of a reply holds. From 2 on they are FetchCodes.
+type frameKind uint8
+
+const (
+	frameData frameKind = 0   // the item's next bytes
+	frameDone frameKind = 1   // all bytes of the item were sent, and are what the digest names
+	frameEnd  frameKind = 255 // the end of the reply
+)
+
+// allItems in a frame's item says that it is about all items not done yet.
+const allItems = MaxFetchItems
+
+// frameOverhead is the most that a frame takes beside its bytes: kind, item, length.
+const frameOverhead = 1 + 3 + 4
+
+type nonce [nonceBytes]byte
+
+type fetchRequest struct {
+	nonce nonce
+	items []Item
+}
+
+func (r *fetchRequest) append(b []byte) []byte {
+	b = append(b, fetchVersion)
+	b = append(b, r.nonce[:]...)
+	b = binary.AppendUvarint(b, uint64(len(r.items)))
+	var before Item
+	for i := range r.items {
+		b = appendItem(b, &before, &r.items[i])
+		before = r.items[i]
+	}
+	return b
+}
+
+// appendItem writes of an item what differs from the one before: the items of
+// a request mostly are parts of one file, or files of one folder.
+func appendItem(b []byte, before, it *Item) []byte {
+	var flags byte
+	if it.Manifest {
+		flags |= itemManifest
+	}
+	if it.Digest == before.Digest {
+		flags |= itemSameDigest
+	}
+	shared := sharedPrefix(before.Path, it.Path)
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(shared))
+	b = appendBytes(b, it.Path[shared:])
+	if it.Digest != before.Digest {
+		b = append(b, it.Digest[:]...)
+	}
+	b = binary.AppendUvarint(b, uint64(it.Offset))
+	return binary.AppendUvarint(b, uint64(it.Length))
+}
+
+func sharedPrefix(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// decodeFetchRequest reads a request that fills b. With an error the nonce is
+// given as far as it could be read, so that the refusal can be addressed.
+func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
+	d := decoder{b: b}
+	if v := d.byte(); d.err == nil && v != fetchVersion {
+		return r, fmt.Errorf("fetch request of version %d: want %d", v, fetchVersion)
+	}
+	d.fill(r.nonce[:])
+	count := d.bounded(MaxFetchItems)
+	if d.err == nil && count == 0 {
+		return r, errors.New("fetch request for nothing")
+	}
+	var before Item
+	paths, content := 0, int64(0)
+	for range count {
+		it := decodeItem(&d, &before)
+		if d.err != nil {
+			break
+		}
+		if err := ValidPath(it.Path); err != nil {
+			return r, fmt.Errorf("fetch request: %w", err)
+		}
+		if it.Path != before.Path {
+			paths += len(it.Path)
+		}
+		content += it.Length
+		if paths > maxRequestPaths || content > MaxFetchBytes {
+			return r, fmt.Errorf("fetch request for %d bytes of content with %d bytes of paths: too much at once", content, paths)
+		}
+		r.items = append(r.items, it)
+		before = it
+	}
+	if d.err != nil {
+		return r, fmt.Errorf("fetch request: %w", d.err)
+	}
+	if len(d.b) > 0 {
+		return r, fmt.Errorf("fetch request: %d bytes behind the end", len(d.b))
+	}
+	return r, nil
+}
+
+func decodeItem(d *decoder, before *Item) Item {
+	flags := d.byte()
+	if flags&^(itemManifest|itemSameDigest) != 0 {
+		d.fail(errors.New("unknown flags of an item"))
+	}
+	shared := int(d.bounded(uint64(len(before.Path))))
+	suffix := d.bytes(maxPathLength)
+	it := Item{Manifest: flags&itemManifest != 0, Digest: before.Digest}
+	switch {
+	case shared == len(before.Path) && len(suffix) == 0:
+		it.Path = before.Path
+	default:
+		it.Path = before.Path[:shared] + string(suffix)
+	}
+	if flags&itemSameDigest == 0 {
+		d.fill(it.Digest[:])
+	}
+	it.Offset = int64(d.bounded(maxContentSize))
+	it.Length = int64(d.bounded(MaxFetchBytes))
+	return it
+}
+
+// appendReplyHeader begins a reply's message.
+func appendReplyHeader(b []byte, n nonce, number int) []byte {
+	b = append(b, fetchVersion)
+	b = append(b, n[:]...)
+	return binary.AppendUvarint(b, uint64(number))
+}
+
+// appendFrameHead begins a frame whose length bytes follow.
+func appendFrameHead(b []byte, kind frameKind, item, length int) []byte {
+	b = append(b, byte(kind))
+	b = binary.AppendUvarint(b, uint64(item))
+	return binary.AppendUvarint(b, uint64(length))
+}
+
+func appendFrame(b []byte, kind frameKind, item int, text string) []byte {
+	text = strings.ToValidUTF8(text[:min(len(text), maxFetchText)], "")
+	return append(appendFrameHead(b, kind, item, len(text)), text...)
+}
+
+// fetchReply reads the frames of one message of a reply.
+type fetchReply struct {
+	nonce  nonce
+	number int
+	d      decoder
+	ended  bool
+}
+
+type frame struct {
+	kind frameKind
+	item int
+	data []byte // shares the message's memory
+}
+
+func parseFetchReply(b []byte) (*fetchReply, error) {
+	r := &fetchReply{d: decoder{b: b}}
+	if v := r.d.byte(); r.d.err == nil && v != fetchVersion {
+		return nil, fmt.Errorf("fetch reply of version %d: want %d", v, fetchVersion)
+	}
+	r.d.fill(r.nonce[:])
+	r.number = int(r.d.bounded(1 << 20))
+	if r.d.err != nil {
+		return nil, fmt.Errorf("fetch reply: %w", r.d.err)
+	}
+	return r, nil
+}
+
+// next returns the next frame; ok is false behind the last one.
+func (r *fetchReply) next() (f frame, ok bool, err error) {
+	if len(r.d.b) == 0 {
+		return frame{}, false, nil
+	}
+	if r.ended {
+		return frame{}, false, fmt.Errorf("fetch reply: %d bytes behind the end", len(r.d.b))
+	}
+	f.kind = frameKind(r.d.byte())
+	f.item = int(r.d.bounded(allItems))
+	f.data = r.d.bytes(MaxPiece)
+	if r.d.err != nil {
+		return frame{}, false, fmt.Errorf("fetch reply: %w", r.d.err)
+	}
+	switch f.kind {
+	case frameEnd:
+		r.ended = true
+	case frameData, frameDone, frameKind(FetchGone), frameKind(FetchRefused), frameKind(FetchFailed), frameKind(FetchBusy):
+	default:
+		return frame{}, false, fmt.Errorf("fetch reply: frame of unknown kind %d", f.kind)
+	}
+	return f, true, nil
+}

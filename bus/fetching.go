@@ -1,0 +1,104 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+)
+
+// fetching is a fetch request's state on the asking side. For one goroutine.
+type fetching struct {
+	nonce    nonce
+	items    []Item
+	sink     func(item int, offset int64, piece []byte) error
+	got      []int64 // bytes of each item
+	settled  []bool
+	errs     []error
+	expected int // number of the next message
+	ended    bool
+}
+
+// errBadReply says that a reply does not follow the protocol, or that a
+// message of it was lost.
+var errBadReply = errors.New("unusable answer")
+
+func newFetching(items []Item, sink func(item int, offset int64, piece []byte) error) *fetching {
+	return &fetching{
+		items: items, sink: sink,
+		got: make([]int64, len(items)), settled: make([]bool, len(items)), errs: make([]error, len(items)),
+	}
+}
+
+// take handles one message. Its errors end the fetch: errBadReply, wrapped, or
+// the sink's as it is.
+func (f *fetching) take(message []byte) error {
+	r, err := parseFetchReply(message)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errBadReply, err)
+	}
+	if r.nonce != f.nonce {
+		return fmt.Errorf("%w: it is to another request", errBadReply)
+	}
+	if r.number != f.expected {
+		return fmt.Errorf("%w: message %d came in place of %d", errBadReply, r.number, f.expected)
+	}
+	f.expected++
+	for {
+		fr, ok, err := r.next()
+		if err != nil {
+			return fmt.Errorf("%w: %w", errBadReply, err)
+		}
+		if !ok {
+			return nil
+		}
+		if err := f.frame(fr); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *fetching) frame(fr frame) error {
+	switch {
+	case fr.kind == frameEnd:
+		f.ended = true
+		for i, settled := range f.settled {
+			if !settled {
+				return fmt.Errorf("%w: it ends without item %d", errBadReply, i)
+			}
+		}
+		return nil
+	case fr.item == allItems && fr.kind >= frameKind(FetchGone):
+		for i := range f.items {
+			if !f.settled[i] {
+				f.settle(i, &FetchError{Code: FetchCode(fr.kind), Text: string(fr.data)})
+			}
+		}
+		return nil
+	case fr.item >= len(f.items) || f.settled[fr.item]:
+		return fmt.Errorf("%w: it is about item %d of %d", errBadReply, fr.item, len(f.items))
+	case fr.kind == frameData:
+		return f.data(fr)
+	case fr.kind == frameDone:
+		if it := &f.items[fr.item]; !it.Manifest && f.got[fr.item] != it.Length {
+			return fmt.Errorf("%w: item %d has %d bytes of %d", errBadReply, fr.item, f.got[fr.item], it.Length)
+		}
+		f.settle(fr.item, nil)
+		return nil
+	default:
+		f.settle(fr.item, &FetchError{Code: FetchCode(fr.kind), Text: string(fr.data)})
+		return nil
+	}
+}
+
+func (f *fetching) data(fr frame) error {
+	it := &f.items[fr.item]
+	if int64(len(fr.data)) > it.Length-f.got[fr.item] {
+		return fmt.Errorf("%w: more than the %d bytes of item %d", errBadReply, it.Length, fr.item)
+	}
+	offset := it.Offset + f.got[fr.item]
+	f.got[fr.item] += int64(len(fr.data))
+	return f.sink(fr.item, offset, fr.data)
+}
+
+func (f *fetching) settle(item int, err error) {
+	f.settled[item], f.errs[item] = true, err
+}

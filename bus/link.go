@@ -1,0 +1,149 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	linkDialTimeout = 10 * time.Second
+	// The third ping without an answer ends it: a link that was cut shows
+	// after 15 to 20 s.
+	linkPing        = 5 * time.Second
+	linkPings       = 2
+	firstRetry      = 100 * time.Millisecond
+	slowestRetry    = 15 * time.Second
+	requestTimeout  = 30 * time.Second // of a request whose context has no end
+	redialsToSlowed = 8                // doublings from firstRetry to above slowestRetry
+)
+
+// link is one connection of a remote to its main, which is made again for ever.
+type link struct {
+	conn    *nats.Conn
+	inbox   string // prefix of its own inboxes
+	changed func() // called after each change, without the lock
+
+	mu      sync.Mutex
+	up      bool
+	down    chan struct{} // closed when the present connection ends; closed while there is none
+	trouble error
+}
+
+// newLink starts connecting and returns at once.
+func newLink(o *ClientOptions, name string, changed func()) (*link, error) {
+	l := &link{
+		inbox:   inboxPrefix + "." + o.Membership.Inbox + "." + name,
+		changed: changed,
+		down:    make(chan struct{}),
+		trouble: errors.New("connecting for the first time"),
+	}
+	close(l.down)
+	tlsConfig, err := ClientTLS([]byte(o.Membership.CA))
+	if err != nil {
+		return nil, err
+	}
+	auth, err := o.Identity.nkeyOption()
+	if err != nil {
+		return nil, err
+	}
+	log := o.Log.With().Str("connection", name).Logger()
+	l.conn, err = nats.Connect("tls://"+o.Membership.Address,
+		auth,
+		nats.Secure(tlsConfig),
+		nats.TLSHandshakeFirst(),
+		nats.Name("waptsync "+o.Membership.Name+" "+name),
+		nats.CustomInboxPrefix(l.inbox),
+		nats.SetCustomDialer(&lateDialer{}),
+		nats.SkipHostLookup(), // the dialer looks up, and tries IPv6 and IPv4 side by side
+		nats.Timeout(linkDialTimeout),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.CustomReconnectDelay(retryDelay),
+		// A remote that was revoked by mistake, or whose main starts with an
+		// older registry, must come back by itself.
+		nats.IgnoreAuthErrorAbort(),
+		// The address is the one that the administrator chose; what the server
+		// thinks its addresses are may not be reachable from here.
+		nats.IgnoreDiscoveredServers(),
+		// No buffer while disconnected: the caller shall know that nothing is sent.
+		nats.ReconnectBufSize(-1),
+		nats.PingInterval(linkPing),
+		nats.MaxPingsOutstanding(linkPings),
+		nats.ConnectHandler(func(*nats.Conn) { l.set(nil) }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.set(nil) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				err = errors.New("disconnected")
+			}
+			l.set(err)
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil && !errors.Is(err, errNotYet) {
+				l.set(err)
+			}
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { l.set(nats.ErrConnectionClosed) }),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			log.Warn().Err(err).Msg("the connection to the main reports an error")
+		}))
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// set records that the connection stands (nil), or why it does not.
+func (l *link) set(trouble error) {
+	l.mu.Lock()
+	was := l.up
+	l.up, l.trouble = trouble == nil, trouble
+	switch {
+	case l.up && !was:
+		l.down = make(chan struct{})
+	case !l.up && was:
+		close(l.down)
+	}
+	l.mu.Unlock()
+	l.changed()
+}
+
+func (l *link) state() (up bool, down <-chan struct{}, trouble error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.up, l.down, l.trouble
+}
+
+// retryDelay grows with the attempts, and is spread so that a thousand remotes
+// do not come back to a restarted main in the same moment.
+func retryDelay(attempts int) time.Duration {
+	d := slowestRetry
+	if attempts < redialsToSlowed {
+		d = min(d, firstRetry<<max(0, attempts-1))
+	}
+	return d/2 + rand.N(d)
+}
+
+var errNotYet = errors.New("connecting in the background")
+
+// lateDialer refuses the first dial: nats.Connect makes it itself and would
+// keep its caller waiting, and makes the others in the background.
+type lateDialer struct{ dialled atomic.Bool }
+
+func (d *lateDialer) Dial(network, address string) (net.Conn, error) {
+	if !d.dialled.Swap(true) {
+		return nil, errNotYet
+	}
+	dialer := net.Dialer{Timeout: linkDialTimeout}
+	c, err := dialer.Dial(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	return c, nil
+}
