@@ -112,6 +112,9 @@ func newServer(o ServerOptions) (*Server, error) {
 
 // start does all that can fail after newServer, and undoes it if something does.
 func (s *Server) start(ctx context.Context) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	// JetStream's own folder is made here, because the server would let the
 	// group read it.
 	if err := errors.Join(makePrivateDir(s.dir), makePrivateDir(filepath.Join(s.dir, server.JetStreamStoreDir))); err != nil {
@@ -125,6 +128,9 @@ func (s *Server) start(ctx context.Context) (err error) {
 			s.lock.Close()
 		}
 	}()
+	if err := readableStore(s.dir); err != nil {
+		return err
+	}
 	if s.maxStore <= 0 {
 		if s.maxStore, err = defaultMaxStore(s.dir); err != nil {
 			return err

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -34,11 +35,22 @@ func newServerLog(log zerolog.Logger) *serverLog {
 	}
 }
 
+// tlsFirstWarning is what the server says of our own choice, at each start.
+const tlsFirstWarning = "Clients that are not using \"TLS Handshake First\""
+
 func (l *serverLog) Noticef(format string, v ...any) { l.write(zerolog.DebugLevel, format, v) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.write(zerolog.WarnLevel, format, v) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.write(zerolog.ErrorLevel, format, v) }
-func (l *serverLog) Debugf(format string, v ...any)  { l.write(zerolog.DebugLevel, format, v) }
-func (l *serverLog) Tracef(format string, v ...any)  { l.write(zerolog.TraceLevel, format, v) }
+
+func (l *serverLog) Warnf(format string, v ...any) {
+	if strings.HasPrefix(format, tlsFirstWarning) {
+		l.write(zerolog.DebugLevel, format, v)
+		return
+	}
+	l.write(zerolog.WarnLevel, format, v)
+}
+
+func (l *serverLog) Errorf(format string, v ...any) { l.write(zerolog.ErrorLevel, format, v) }
+func (l *serverLog) Debugf(format string, v ...any) { l.write(zerolog.DebugLevel, format, v) }
+func (l *serverLog) Tracef(format string, v ...any) { l.write(zerolog.TraceLevel, format, v) }
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	select {

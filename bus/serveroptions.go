@@ -2,9 +2,11 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -148,6 +150,16 @@ func (e endpoint) probe(ctx context.Context) error {
 		return err
 	}
 	return l.Close()
+}
+
+// readableStore says why the streams cannot be read. The NATS server would take
+// such a store for an empty one.
+func readableStore(dir string) error {
+	_, err := os.ReadDir(filepath.Join(dir, server.JetStreamStoreDir, streamsAccount, "streams"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	return nil
 }
 
 // defaultMaxStore is a quarter of what the store has and could have. What it

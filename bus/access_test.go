@@ -1,0 +1,124 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+func accessForTest(t *testing.T, remotes ...Remote) *access {
+	t.Helper()
+	return &access{
+		Shares: []string{"wapt", "wapt-host"}, Remotes: remotes,
+		Publisher: newIdentityForTest(t).ID(), Service: newIdentityForTest(t).ID(),
+	}
+}
+
+func parseAccess(t *testing.T, a *access) *server.Options {
+	t.Helper()
+	o := new(server.Options)
+	if err := o.ProcessConfigString(a.config()); err != nil {
+		t.Fatalf("%v in\n%s", err, a.config())
+	}
+	return o
+}
+
+// A server without users lets anybody in, a user without account or permissions
+// may do more than was meant.
+func TestEveryUserHasItsAccountAndPermissions(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		remotes []Remote
+	}{
+		{"no remote", nil},
+		{"one", []Remote{{Name: "colmar", ID: newIdentityForTest(t).ID(), Inbox: randomToken(), Shares: []string{"wapt"}}}},
+		{"one without a share that is published", []Remote{{Name: "colmar", ID: newIdentityForTest(t).ID(), Inbox: randomToken(), Shares: []string{"gone"}}}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			a := accessForTest(t, c.remotes...)
+			a.Invitations = []string{newIdentityForTest(t).ID()}
+			o := parseAccess(t, a)
+			if want := 3 + len(c.remotes); len(o.Nkeys) != want || len(o.Users) != 0 || o.NoAuthUser != "" {
+				t.Fatalf("got %d keys and %d users, want %d and none", len(o.Nkeys), len(o.Users), want)
+			}
+			for _, u := range o.Nkeys {
+				if u.Nkey == a.Publisher {
+					if u.Account.Name != streamsAccount {
+						t.Errorf("the publisher is in %v", u.Account)
+					}
+					continue
+				}
+				if u.Account == nil || u.Account.Name != remotesAccount {
+					t.Errorf("%s is in %v", u.Nkey, u.Account)
+				}
+				if u.Permissions == nil || len(u.Permissions.Publish.Allow) == 0 || len(u.Permissions.Subscribe.Allow) != 1 {
+					t.Errorf("%s may do too much: %+v", u.Nkey, u.Permissions)
+				}
+			}
+			if o.SystemAccount != systemAccount {
+				t.Errorf("system account %q", o.SystemAccount)
+			}
+		})
+	}
+}
+
+func TestRemoteMayDoThisAndNoMore(t *testing.T) {
+	id, token := newIdentityForTest(t).ID(), randomToken()
+	a := accessForTest(t, Remote{Name: "colmar", ID: id, Inbox: token, Shares: []string{"wapt", "gone"}})
+	o := parseAccess(t, a)
+	i := slices.IndexFunc(o.Nkeys, func(u *server.NkeyUser) bool { return u.Nkey == id })
+	got := o.Nkeys[i].Permissions
+	want := []string{
+		"ws.report.colmar",
+		"RJS.CONSUMER.INFO.EVENTS_wapt.colmar", "RJS.CONSUMER.MSG.NEXT.EVENTS_wapt.colmar",
+		"$JS.ACK.EVENTS_wapt.colmar.>", "RJS.DIRECT.GET.OBJECTS_wapt",
+		"ws.hello.wapt.colmar", "ws.fetch.wapt.colmar",
+	}
+	if !slices.Equal(got.Publish.Allow, want) || !slices.Equal(got.Subscribe.Allow, []string{"_R." + token + ".>"}) || got.Response != nil {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPausedRemoteIsNoUser(t *testing.T) {
+	id := newIdentityForTest(t).ID()
+	a := accessForTest(t, Remote{Name: "colmar", ID: id, Inbox: randomToken(), Shares: []string{"wapt"}, Paused: true})
+	if strings.Contains(a.config(), id) {
+		t.Error("it may connect")
+	}
+}
+
+func TestOwnsReplyKnowsOthersInboxes(t *testing.T) {
+	r := Remote{Inbox: "0123"}
+	for reply, want := range map[string]bool{
+		"_R.0123.x": true, "_R.0123.x.y": true,
+		"": false, "_R.0123": false, "_R.01234.x": false, "_R.4567.x": false, "ws.report.r": false, "$JS.API.STREAM.PURGE.X": false,
+	} {
+		if got := r.ownsReply(reply); got != want {
+			t.Errorf("%q: got %v", reply, got)
+		}
+	}
+}
+
+func BenchmarkConfigOf1000Remotes(b *testing.B) {
+	a := &access{Shares: []string{"wapt", "wapt-host"}}
+	id := func() string {
+		dir := b.TempDir()
+		i, err := LoadIdentity(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return i.ID()
+	}
+	a.Publisher, a.Service = id(), id()
+	for i := range 1000 {
+		a.Remotes = append(a.Remotes, Remote{Name: fmt.Sprintf("r%d", i), ID: id(), Inbox: randomToken(), Shares: a.Shares})
+	}
+	for b.Loop() {
+		if err := new(server.Options).ProcessConfigString(a.config()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,415 @@
+package bus
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// testClock is a clock that a test sets.
+type testClock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func newTestClock() *testClock { return &testClock{t: time.Now()} }
+
+func (c *testClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *testClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+func mustRefuse(t *testing.T, line string, id *Identity, want string) {
+	t.Helper()
+	m, err := Join(shortContext(t), line, id)
+	if err == nil {
+		t.Fatalf("joined: %+v", m)
+	}
+	if !strings.Contains(err.Error(), want) {
+		t.Fatalf("got %q, want %q in it", err, want)
+	}
+}
+
+func TestInvitationWorksOnceAndForOneRemote(t *testing.T) {
+	m := startMain(t)
+	line := m.invite(t, "colmar", "alpha")
+	id := newIdentityForTest(t)
+	got, err := Join(shortContext(t), line, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "colmar" || got.Address != m.Addr() || got.CA != string(m.options.Authority.CAPEM()) || !reflect.DeepEqual(got.Shares, []string{"alpha"}) {
+		t.Errorf("membership: %+v", got)
+	}
+	known, ok := m.options.Registry.RemoteByID(id.ID())
+	if !ok || known.Name != "colmar" || known.Inbox != got.Inbox {
+		t.Errorf("the main knows %+v", known)
+	}
+	mustRefuse(t, line, newIdentityForTest(t), "used already, by another remote")
+
+	// The answer may have been lost on the way.
+	again, err := Join(shortContext(t), line, id)
+	if err != nil || !reflect.DeepEqual(got, again) {
+		t.Errorf("the same remote once more: got %+v, %v", again, err)
+	}
+	if err := m.options.Registry.Remove("colmar"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, line, id, errNoInvitation.Error())
+}
+
+func TestSpentInvitationGoesAway(t *testing.T) {
+	m := startMain(t)
+	clock := newTestClock()
+	m.options.Registry.now = clock.now
+	line := m.invite(t, "colmar", "alpha")
+	id := newIdentityForTest(t)
+	if _, err := Join(shortContext(t), line, id); err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(redeemGrace)
+	m.sweepInvitations()
+	if n := len(m.options.Registry.snapshot().Invitations); n != 0 {
+		t.Errorf("%d invitations are left", n)
+	}
+	mustRefuse(t, line, id, errNoInvitation.Error())
+}
+
+func TestExpiredInvitationIsRefused(t *testing.T) {
+	m := startMain(t)
+	r := m.options.Registry
+	t.Run("also before it was swept", func(t *testing.T) {
+		line := m.invite(t, "colmar", "alpha")
+		r.mu.Lock()
+		r.state.Invitations[0].Expires = time.Now().Add(-time.Second)
+		r.mu.Unlock()
+		mustRefuse(t, line, newIdentityForTest(t), errNoInvitation.Error())
+	})
+	t.Run("and swept by itself", func(t *testing.T) {
+		line, err := r.Invite("nancy", []string{"alpha"}, m.Addr(), m.options.Authority.Fingerprint(), 300*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Apply(); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, 10*time.Second, "the invitation is gone", func() bool { return len(r.snapshot().Invitations) == 0 })
+		mustRefuse(t, line, newIdentityForTest(t), errNoInvitation.Error())
+	})
+}
+
+func TestInvitationMayBeWithdrawnOrReplaced(t *testing.T) {
+	m := startMain(t)
+	first := m.invite(t, "colmar", "alpha")
+	second := m.invite(t, "colmar", "beta")
+	mustRefuse(t, first, newIdentityForTest(t), errNoInvitation.Error())
+	if err := m.options.Registry.Remove("colmar"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, second, newIdentityForTest(t), errNoInvitation.Error())
+}
+
+func TestJoinTrustsTheInvitedMainOnly(t *testing.T) {
+	m := startMain(t)
+	other, err := LoadAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := m.options.Registry.Invite("colmar", []string{"alpha"}, m.Addr(), other.Fingerprint(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Join(shortContext(t), line, newIdentityForTest(t))
+	var wrong *WrongMainError
+	if !errors.As(err, &wrong) || wrong.Want != other.Fingerprint() || wrong.Got != m.options.Authority.Fingerprint() {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestChainIsVerifiedInFull(t *testing.T) {
+	clock := newTestClock()
+	a, err := loadAuthority(t.TempDir(), clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := LoadAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := a.certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := other.certificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(edit func(*x509.Certificate)) *x509.Certificate {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{
+			SerialNumber: big.NewInt(1), NotBefore: clock.now().Add(-time.Hour), NotAfter: clock.now().Add(time.Hour),
+			DNSNames: []string{serverName}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
+		edit(c)
+		der, err := x509.CreateCertificate(rand.Reader, c, a.ca, key.Public(), a.caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	fingerprint := sha256.Sum256(a.ca.Raw)
+	for _, c := range []struct {
+		what  string
+		chain []*x509.Certificate
+		now   time.Time
+		print [sha256.Size]byte
+		good  bool
+	}{
+		{"good", []*x509.Certificate{leaf.Leaf, a.ca}, clock.now(), fingerprint, true},
+		{"no certificate", nil, clock.now(), fingerprint, false},
+		{"no CA sent", []*x509.Certificate{leaf.Leaf}, clock.now(), fingerprint, false},
+		{"leaf of another CA", []*x509.Certificate{foreign.Leaf, a.ca}, clock.now(), fingerprint, false},
+		{"leaf of another CA, whole chain", []*x509.Certificate{foreign.Leaf, other.ca, a.ca}, clock.now(), fingerprint, false},
+		{"the CA alone", []*x509.Certificate{a.ca}, clock.now(), fingerprint, false},
+		{"the fingerprint is the leaf's", []*x509.Certificate{leaf.Leaf, a.ca}, clock.now(), sha256.Sum256(leaf.Leaf.Raw), false},
+		{"after its end", []*x509.Certificate{leaf.Leaf, a.ca}, leaf.Leaf.NotAfter.Add(time.Second), fingerprint, false},
+		{"before its begin", []*x509.Certificate{leaf.Leaf, a.ca}, leaf.Leaf.NotBefore.Add(-time.Second), fingerprint, false},
+		{"another name", []*x509.Certificate{sign(func(c *x509.Certificate) { c.DNSNames = []string{"example.org"} }), a.ca}, clock.now(), fingerprint, false},
+		{"for clients", []*x509.Certificate{sign(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), a.ca}, clock.now(), fingerprint, false},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			ca, err := verifyByFingerprint(c.chain, c.print, c.now)
+			if c.good != (err == nil) || c.good != (ca != nil) {
+				t.Fatalf("got %v, %v", ca, err)
+			}
+		})
+	}
+}
+
+// invitedConn is a connection of an invitation's user.
+func invitedConn(t *testing.T, line string) (*testRemote, string) {
+	t.Helper()
+	l, err := decodeInvitation(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := l.key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, _, err := dialJoin(shortContext(t), l, key, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	denied := make(chan error, 64)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err })
+	return &testRemote{Conn: nc, denied: denied}, public
+}
+
+func TestJoinWantsProofOfTheID(t *testing.T) {
+	m := startMain(t)
+	r, key := invitedConn(t, m.invite(t, "colmar", "alpha"))
+	mine, victim := newIdentityForTest(t), newIdentityForTest(t)
+	l := newIdentityForTest(t)
+	ask := func(q joinRequest) joinAnswer {
+		t.Helper()
+		b, err := json.Marshal(&q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, err := r.RequestWithContext(shortContext(t), joinPrefix+"."+key, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a joinAnswer
+		if err := json.Unmarshal(msg.Data, &a); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	sign := func(by *Identity, key, id string) []byte {
+		sig, err := by.sign(joinStatement(key, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sig
+	}
+	for what, q := range map[string]joinRequest{
+		"signed by another key":     {ID: victim.ID(), Signature: sign(mine, key, victim.ID())},
+		"of another invitation":     {ID: mine.ID(), Signature: sign(mine, l.ID(), mine.ID())},
+		"not signed":                {ID: mine.ID()},
+		"not an ID":                 {ID: "SUAM", Signature: []byte("x")},
+		"text that would be config": {ID: "U}, {nkey: x", Signature: []byte("x")},
+	} {
+		if a := ask(q); a.Membership != nil || a.Error == "" {
+			t.Errorf("%s: got %+v", what, a)
+		}
+	}
+	if n := len(m.options.Registry.Remotes()); n != 0 {
+		t.Fatalf("%d remotes are known", n)
+	}
+	if a := ask(joinRequest{ID: mine.ID(), Signature: sign(mine, key, mine.ID())}); a.Membership == nil {
+		t.Fatalf("refused: %s", a.Error)
+	}
+}
+
+// The invitation's secret is a key, too, and the server refuses a configuration
+// in which a key is there twice.
+func TestInvitationsOwnKeyIsNoRemote(t *testing.T) {
+	m := startMain(t)
+	line := m.invite(t, "colmar", "alpha")
+	l, err := decodeInvitation(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := l.key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := newIdentity(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRefuse(t, line, id, "not of a remote")
+	if err := m.Apply(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestInvitationGivesNoOtherRight(t *testing.T) {
+	m := startMain(t)
+	r, _ := invitedConn(t, m.invite(t, "colmar", "alpha"))
+	for _, subject := range []string{
+		"ws.join.x", "ws.hello.alpha.colmar", "ws.report.colmar", "ev.alpha.x", "$JS.API.INFO", "RJS.DIRECT.GET.OBJECTS_alpha",
+	} {
+		if err := r.Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.mustDeny(t, "publishing to "+subject)
+	}
+	for _, subject := range []string{">", "_R.>", "ws.join.>"} {
+		if _, err := r.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		r.mustDeny(t, "listening on "+subject)
+	}
+}
+
+func TestJoinAnswersItsOwnInboxOnly(t *testing.T) {
+	m := startMain(t)
+	victim := m.join(t, "nancy", "alpha")
+	sub, err := victim.SubscribeSync(inboxPrefix + "." + victim.membership.Inbox + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r, key := invitedConn(t, m.invite(t, "colmar", "alpha"))
+	if err := r.PublishRequest(joinPrefix+"."+key, inboxPrefix+"."+victim.membership.Inbox+".x", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	// One that is answered shows that the one before was dealt with.
+	if _, err := r.RequestWithContext(shortContext(t), joinPrefix+"."+key, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := sub.Pending(); err != nil || n != 0 {
+		t.Fatalf("%d messages reached another's inbox: %v", n, err)
+	}
+}
+
+func TestJoinEndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err := LoadAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, err := newInvitationLine("colmar", l.Addr().String(), a.Fingerprint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := Join(ctx, line, newIdentityForTest(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Fatalf("it took %v", d)
+	}
+}
+
+func TestMembershipIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if _, err := LoadMembership(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("before the first join: got %v", err)
+	}
+	want := &Membership{Name: "colmar", Address: "main.example:4222", CA: "x", Inbox: randomToken(), Shares: []string{"wapt"}}
+	for range 2 {
+		if err := SaveMembership(dir, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := LoadMembership(dir)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	path := filepath.Join(dir, membershipFile)
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Fatalf("mode: %v, %v", fi.Mode(), err)
+	}
+	if err := os.WriteFile(path, []byte(`{"name":"../x"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadMembership(dir); err == nil {
+		t.Fatalf("a damaged membership was taken: %+v", got)
+	}
+}
