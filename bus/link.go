@@ -90,7 +90,12 @@ func newLink(o *ClientOptions, name string, changed func()) (*link, error) {
 			}
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { l.set(nats.ErrConnectionClosed) }),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			// The one failure of an attempt that does not come by ReconnectErrHandler.
+			if up, _, _ := l.state(); !up {
+				l.set(err)
+				return
+			}
 			log.Warn().Err(err).Msg("the connection to the main reports an error")
 		}))
 	if err != nil {
