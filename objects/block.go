@@ -34,9 +34,9 @@ var smallBuffers = sync.Pool{New: func() any { return new(smallBuffer) }}
 
 type smallBuffer [SingleMax + 1]byte
 
-// readAt fills b from off on. It returns ErrSizeChanged when the content ends
-// before, and n is the number of bytes that were read in any case. Unlike
-// [io.ReadFull] over a section it needs no further objects.
+// readAt fills b from off on, with no error if it did. It returns
+// ErrSizeChanged when the content ends before; n bytes were read in any case.
+// It goes on where r gave less than asked for, as some file systems do.
 func readAt(r io.ReaderAt, b []byte, off int64) (n int, err error) {
 	for idle := 0; n < len(b); {
 		k, err := r.ReadAt(b[n:], off+int64(n))

@@ -31,9 +31,6 @@ func Check(ctx context.Context, r io.ReaderAt, m *Manifest, want func(i int) boo
 		if want != nil && !want(i) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if off > solid {
 			if solid = firstHole(r, start); off > solid {
 				continue
@@ -55,6 +52,9 @@ func Check(ctx context.Context, r io.ReaderAt, m *Manifest, want func(i int) boo
 // context's error between two blocks of 256 KiB, or what reading returned,
 // wrapped.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, digest ID) error {
+	if size < 0 {
+		return ErrSizeChanged
+	}
 	b := blocks.Get().(*block)
 	defer blocks.Put(b)
 	h := NewHasher()
@@ -74,6 +74,9 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, digest ID) error {
 
 // sumRange hashes size bytes of r from off on, with h and through b.
 func sumRange(ctx context.Context, r io.ReaderAt, off, size int64, h *Hasher, b *block) (ID, error) {
+	if err := ctx.Err(); err != nil {
+		return ID{}, err
+	}
 	if size <= blockSize {
 		data := b.buf[:size]
 		if _, err := readAt(r, data, off); err != nil {

@@ -109,6 +109,9 @@ func TestVerifyTellsWhatIsWrong(t *testing.T) {
 		if err := verify(append(slices.Clone(b), 0)); !errors.Is(err, ErrSizeChanged) {
 			t.Errorf("one byte more than %d: %v", size, err)
 		}
+		if err := Verify(t.Context(), bytes.NewReader(b), -1, id); !errors.Is(err, ErrSizeChanged) {
+			t.Errorf("a negative size: %v", err)
+		}
 		if size == 0 {
 			continue
 		}

@@ -44,7 +44,7 @@ func TestCutsFollowTheDefinition(t *testing.T) {
 		{Min: 1000, Avg: 1024, Max: 5000},
 	} {
 		p.Zip = false
-		for _, n := range []int{0, 1, 63, 64, 65, 255, 256, 257, 1024, SingleMax, SingleMax + 1, int(p.Max) + 1, 1_000_000} {
+		for _, n := range []int{0, 1, 63, 64, 65, 255, 256, 257, 1024, SingleMax, SingleMax + 1, int(p.Max) + 1, 300_000} {
 			b := random(byte(n), n)
 			want := referenceManifest(b, p, referenceSizes(b, p))
 			if got := describe(t, b, p); !sameManifest(got, want) {
@@ -95,7 +95,7 @@ func TestAnInsertedByteChangesFewObjects(t *testing.T) {
 	b := random(3, 64<<20)
 	p := ParamsFor(int64(len(b)), false)
 	before := describe(t, b, p)
-	for _, at := range []int{0, 5_000_000, 33_333_333, len(b)} {
+	for _, at := range []int{0, 33_333_333, len(b)} {
 		after := describe(t, slices.Insert(slices.Clone(b), at, 'x'), p)
 		fresh := 0
 		var have Sources

@@ -14,7 +14,7 @@ import (
 // Sizes around each change of method: one object, one goroutine, several.
 var describeSizes = []int{
 	0, 1, 4095, 4096, SingleMax - 1, SingleMax, SingleMax + 1, 64 << 10,
-	blockSize - 1, blockSize, blockSize + 1, parallelFrom - 1, parallelFrom, parallelFrom + 1, 3<<20 + 7,
+	blockSize - 1, blockSize, blockSize + 1, parallelFrom - 1, parallelFrom, parallelFrom + 1, inFlight*blockSize + 7,
 }
 
 func TestDescribeAgreesWithTheDefinition(t *testing.T) {
@@ -157,6 +157,7 @@ func TestNoContentIsReadAfterAPanicOfEmit(t *testing.T) {
 			Emit: func(Object, []byte) error { panic("emit") },
 		})
 	}()
+	b = b[:parallelFrom+1]
 	p := ParamsFor(int64(len(b)), false)
 	if got, want := describe(t, b, p), referenceManifest(b, p, referenceSizes(b, p)); !sameManifest(got, want) {
 		t.Error("the next content is described wrongly")
@@ -167,7 +168,7 @@ func TestDescribeIsSafeConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for _, size := range []int{5_000, 100_000, 5 * blockSize} {
+			for _, size := range []int{5_000, 100_000, parallelFrom} {
 				b := random(byte(i), size+i)
 				p := ParamsFor(int64(len(b)), false)
 				got, err := Describe(t.Context(), bytes.NewReader(b), int64(len(b)), p, DescribeOptions{MD5: true})
@@ -204,13 +205,15 @@ func TestAnAbsurdSizeCostsLittle(t *testing.T) {
 }
 
 func TestTooManyObjectsAreAnError(t *testing.T) {
-	if testing.Short() {
-		t.Skip("cuts 300 MB finely")
+	b := &block{data: []byte("x"), parts: []part{{size: 1, end: true}}}
+	a := newAssembler(&Manifest{Params: ParamsFor(0, false)}, nil)
+	defer a.close()
+	a.m.Objects = make([]Object, MaxObjects-1)
+	if err := a.take(b); err != nil {
+		t.Errorf("the last one: %v", err)
 	}
-	b := random(1, 300<<20)
-	_, err := Describe(t.Context(), bytes.NewReader(b), int64(len(b)), Params{Min: 64, Avg: 256, Max: 256}, DescribeOptions{})
-	if !errors.Is(err, ErrTooManyObjects) {
-		t.Error(err)
+	if err := a.take(b); !errors.Is(err, ErrTooManyObjects) {
+		t.Errorf("one more: %v", err)
 	}
 }
 
@@ -220,7 +223,7 @@ func FuzzDescribe(f *testing.F) {
 	f.Add(random(1, 300), uint32(100), uint8(8), uint32(900), uint16(3_000))
 	f.Add(make([]byte, 3_000), uint32(64), uint8(8), uint32(300), uint16(300))
 	f.Fuzz(func(t *testing.T, b []byte, least uint32, avgBits uint8, greatest uint32, repeat uint16) {
-		b = bytes.Repeat(b, 1+int(repeat)%max(1, 1_000_000/(len(b)+1)))
+		b = bytes.Repeat(b, 1+int(repeat)%max(1, 2*parallelFrom/(len(b)+1)))
 		avg := uint32(1) << (8 + avgBits%5)
 		p := Params{Min: 64 + least%(avg-63), Avg: avg, Max: avg + greatest%(8*avg)}
 		var joined []byte
@@ -239,7 +242,7 @@ func FuzzDescribe(f *testing.F) {
 				t.Fatalf("object %d of %d has %d bytes: %+v", i, len(m.Objects), o.Size, p)
 			}
 		}
-		if len(b) < 100_000 && !sameManifest(m, referenceManifest(b, p, referenceSizes(b, p))) {
+		if len(b) < 10_000 && !sameManifest(m, referenceManifest(b, p, referenceSizes(b, p))) {
 			t.Fatal("not cut by the definition")
 		}
 		if err := m.check(); err != nil {

@@ -15,6 +15,9 @@ type reader struct {
 	forced  int64 // next place behind the last cut where an object ends whatever the bytes are
 }
 
+// newReader also takes the members of a zip container to cut at: those with
+// data of half an average object, as each has a name to be sent for its data
+// and one for its header.
 func newReader(r io.ReaderAt, size int64, p Params) (*reader, error) {
 	s := &reader{r: r, size: size, cutter: newCutter(p), forced: size}
 	if !p.Zip {

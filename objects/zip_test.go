@@ -55,6 +55,9 @@ func buildZip(t testing.TB, members []zipMember, comment string, streamed bool) 
 // own end left out.
 func forcedEnds(t testing.TB, b []byte, least int64) (ends []int) {
 	t.Helper()
+	if len(b) == 0 {
+		return nil
+	}
 	z, err := findMembers(bytes.NewReader(b), int64(len(b)), least)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +85,7 @@ func samplePackage(when time.Time) (members []zipMember) {
 		members = append(members, zipMember{name: name, data: random(seed, size), when: when})
 	}
 	add("setup.py", 3_000)
-	add("installer.msi", 3_000_000)
+	add("installer.msi", 1_500_000)
 	for i := range 40 {
 		add(fmt.Sprintf("lang/%d.txt", i), 500+37*i)
 	}
@@ -309,7 +312,7 @@ func FuzzZip(f *testing.F) {
 	f.Add(buildZip(f, []zipMember{{"a", random(1, 30), then}}, "comment", false), uint16(1))
 	f.Add([]byte(endSignature+"\x00\x00\x00\x00\xff\xff\xff\xff\x2e\x00\x00\x00\x00\x00\x00\x00\x00\x00"), uint16(1))
 	f.Fuzz(func(t *testing.T, b []byte, least uint16) {
-		ends := forcedEnds(t, b, int64(least)+1) // checks that they ascend
+		forcedEnds(t, b, int64(least)+1) // checks that they ascend
 		reads := &dripReader{r: bytes.NewReader(b), n: 1 << 20}
 		z, err := findMembers(reads, int64(len(b)), int64(least)+1)
 		if err != nil {
@@ -325,7 +328,7 @@ func FuzzZip(f *testing.F) {
 			t.Fatalf("%d reads of %d bytes", reads.calls, len(b))
 		}
 		p := Params{Min: 64, Avg: 512, Max: 2048, Zip: true}
-		ends = forcedEnds(t, b, int64(p.Avg)/2)
+		ends := forcedEnds(t, b, int64(p.Avg)/2)
 		m := describe(t, b, p)
 		if !sameManifest(m, referenceManifest(b, p, referenceSizes(b, p, ends...))) {
 			t.Fatal("not cut by the definition")
