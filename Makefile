@@ -1,0 +1,46 @@
+# What a developer runs. CI runs .ci/run, which uses these same targets.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBIN_DIR = $(shell go env GOPATH)/bin
+
+.PHONY: build test check fuzz demo
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o waptsync ./cmd/waptsync
+
+test:
+	go test -race ./...
+
+# Formatting, vet, staticcheck and known vulnerabilities. A tool or a database
+# that cannot be had is said, not failed: what it would have found stays open.
+check:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	go vet ./...
+	GOOS=windows go vet ./cmd/... ./bus ./objects ./index ./publisher ./subscriber
+	GOOS=darwin go vet ./cmd/... ./bus ./objects ./index ./publisher ./subscriber
+	@PATH="$(GOBIN_DIR):$$PATH"; \
+	if command -v staticcheck >/dev/null; then echo staticcheck ./...; staticcheck ./...; \
+	elif go run honnef.co/go/tools/cmd/staticcheck@latest -version >/dev/null 2>&1; then \
+		echo staticcheck ./...; go run honnef.co/go/tools/cmd/staticcheck@latest ./...; \
+	else echo "staticcheck is not installed and cannot be installed: NOT RUN"; fi
+	@PATH="$(GOBIN_DIR):$$PATH"; \
+	if command -v govulncheck >/dev/null; then run=govulncheck; \
+	elif go run golang.org/x/vuln/cmd/govulncheck@latest -version >/dev/null 2>&1; then \
+		run="go run golang.org/x/vuln/cmd/govulncheck@latest"; \
+	else echo "govulncheck is not installed and cannot be installed: NOT RUN"; exit 0; fi; \
+	echo "$$run ./..."; out=$$($$run ./... 2>&1); code=$$?; echo "$$out" | tail -n 40; \
+	if [ $$code -eq 0 ]; then exit 0; fi; \
+	if echo "$$out" | grep -q '^Vulnerability #'; then exit 1; fi; \
+	echo "the vulnerability database could not be reached: NOT CHECKED"
+
+# Every fuzz target, 60 s each, one after the other.
+fuzz:
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			go test $$(dirname $$file) -run '^$$' -fuzz "^$$target$$" -fuzztime 60s; \
+		done; \
+	done
+
+demo:
+	go run ./cmd/waptsync demo
