@@ -2,6 +2,8 @@ package publisher
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"waptsync/bus"
@@ -69,8 +71,8 @@ func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, erro
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		if s.o.Log.Generation() != s.generation {
-			return 0, errAgain
+		if s.o.Log.Generation() != s.generation || errors.Is(err, bus.ErrLogLost) || errors.Is(err, bus.ErrRolledBack) {
+			return 0, fmt.Errorf("%w: %w", errAgain, err) // Run reopens the log
 		}
 		s.problems.note(logProblem, "append", err.Error(), "")
 		s.log.Error().Err(err).Int("events", len(events)).Dur("again", pause).Msg("events not stored, will be tried again")

@@ -39,9 +39,6 @@ type reading struct {
 	err     error
 }
 
-// windowObject is the size in bytes beyond which an object is not put.
-const windowObject = bus.MaxPiece
-
 // hasher reads files. Its methods may be called concurrently.
 type hasher struct {
 	folder    *folder
@@ -168,7 +165,7 @@ func (p *putter) emit() func(objects.Object, []byte) error {
 func (p *putter) put(o objects.Object, data []byte) {
 	switch {
 	case p.err != nil:
-	case o.Size > windowObject:
+	case o.Size > bus.MaxWindowObject:
 		p.err = errors.New("object too large for the window")
 	default:
 		p.err = p.window.Put(p.ctx, o.ID, data)

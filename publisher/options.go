@@ -21,6 +21,8 @@ type EventLog interface {
 	Replay(ctx context.Context, fn func(seq uint64, e *bus.Event) error) error
 	Generation() uuid.UUID
 	Last() uint64
+	// Reopen begins a new generation after bus.ErrLogLost or bus.ErrRolledBack.
+	Reopen(ctx context.Context) error
 }
 
 // ObjectWindow is what the publisher needs of a share's objects stream. Put is

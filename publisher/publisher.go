@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/singleflight"
+
+	"waptsync/bus"
 )
 
 // Publisher publishes one share. Its methods may be called concurrently.
@@ -74,8 +76,34 @@ func (p *Publisher) Run(ctx context.Context) error {
 		err = newSession(p, f).run(ctx)
 		p.readers.close()
 		f.close()
-		if !errors.Is(err, errAgain) {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, bus.ErrLogLost), errors.Is(err, bus.ErrRolledBack):
+			p.log.Warn().Err(err).Msg("the event stream is not what it was: publishing the folder anew")
+			if err := p.reopen(ctx); err != nil {
+				return err
+			}
+		case !errors.Is(err, errAgain):
 			return err
+		}
+	}
+}
+
+// reopen begins another generation, however long the server needs for it.
+func (p *Publisher) reopen(ctx context.Context) error {
+	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
+		err := p.o.Log.Reopen(ctx)
+		if err == nil {
+			p.problems.clear(logProblem)
+			return nil
+		}
+		p.problems.note(logProblem, "reopen", err.Error(), "")
+		p.log.Error().Err(err).Dur("again", pause).Msg("the event stream cannot be opened, will be tried again")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (p *Publisher) Status() Status {
 	switch {
 	case p.held != "":
 		s.State = StateHeld
-	case p.marked && session != nil:
+	case p.marked && session != nil && session.generation == s.Generation:
 		s.State = StateLive
 	}
 	p.mu.Unlock()
