@@ -23,6 +23,7 @@ type access struct {
 	Invitations []string // public keys of those that are not expired
 	Publisher   string   // public NKey, full rights over the streams
 	Service     string   // public NKey, answers the remotes
+	System      string   // public NKey, hears who connects
 }
 
 // config is the accounts as configuration text of the NATS server.
@@ -31,14 +32,16 @@ type access struct {
 // and a reload is how a change reaches live connections. Every user is named
 // here with its permissions: a user without account would land in the server's
 // default one, a user without permissions may do everything, and a
-// configuration without users lets anybody in; publisher and service are
-// always there.
+// configuration without users lets anybody in; the main's own three are always
+// there.
 func (a *access) config() string {
 	var b strings.Builder
 	b.WriteString("accounts {\n")
 	a.writeStreamsAccount(&b)
 	a.writeRemotesAccount(&b)
-	fmt.Fprintf(&b, "  %s {}\n}\nsystem_account: %s\n", systemAccount, systemAccount)
+	fmt.Fprintf(&b, "  %s {\n    users: [ {nkey: %s, permissions: {publish: {deny: [\">\"]}, subscribe: {allow: [\"%s*\"]}}} ]\n  }\n}\n",
+		systemAccount, a.System, presenceEvents)
+	fmt.Fprintf(&b, "system_account: %s\n", systemAccount)
 	return b.String()
 }
 

@@ -13,7 +13,7 @@ func accessForTest(t *testing.T, remotes ...Remote) *access {
 	t.Helper()
 	return &access{
 		Shares: []string{"wapt", "wapt-host"}, Remotes: remotes,
-		Publisher: newIdentityForTest(t).ID(), Service: newIdentityForTest(t).ID(),
+		Publisher: newIdentityForTest(t).ID(), Service: newIdentityForTest(t).ID(), System: newIdentityForTest(t).ID(),
 	}
 }
 
@@ -41,10 +41,16 @@ func TestEveryUserHasItsAccountAndPermissions(t *testing.T) {
 			a := accessForTest(t, c.remotes...)
 			a.Invitations = []string{newIdentityForTest(t).ID()}
 			o := parseAccess(t, a)
-			if want := 3 + len(c.remotes); len(o.Nkeys) != want || len(o.Users) != 0 || o.NoAuthUser != "" {
+			if want := 4 + len(c.remotes); len(o.Nkeys) != want || len(o.Users) != 0 || o.NoAuthUser != "" {
 				t.Fatalf("got %d keys and %d users, want %d and none", len(o.Nkeys), len(o.Users), want)
 			}
 			for _, u := range o.Nkeys {
+				if u.Nkey == a.System {
+					if u.Account.Name != systemAccount || u.Permissions == nil || !slices.Equal(u.Permissions.Publish.Deny, []string{">"}) {
+						t.Errorf("the system's user is in %v: %+v", u.Account, u.Permissions)
+					}
+					continue
+				}
 				if u.Nkey == a.Publisher {
 					if u.Account.Name != streamsAccount {
 						t.Errorf("the publisher is in %v", u.Account)
@@ -112,7 +118,7 @@ func BenchmarkConfigOf1000Remotes(b *testing.B) {
 		}
 		return i.ID()
 	}
-	a.Publisher, a.Service = id(), id()
+	a.Publisher, a.Service, a.System = id(), id(), id()
 	for i := range 1000 {
 		a.Remotes = append(a.Remotes, Remote{Name: fmt.Sprintf("r%d", i), ID: id(), Inbox: randomToken(), Shares: a.Shares})
 	}

@@ -51,7 +51,7 @@ type Server struct {
 
 	// The keys of the main's own users live no longer than the process, and
 	// are never on disk.
-	publisher, service nkeys.KeyPair
+	publisher, service, system nkeys.KeyPair
 
 	// serviceConn answers remotes: it lives in their account and may publish
 	// to their inboxes only.
@@ -59,7 +59,9 @@ type Server struct {
 	// publishConn and bulkConn live with the streams. They are two, so that an
 	// event does not wait behind objects.
 	publishConn, bulkConn *nats.Conn
-	js, bulkJS            jetstream.JetStream
+	// systemConn hears of connections, and may send nothing.
+	systemConn *nats.Conn
+	js, bulkJS jetstream.JetStream
 
 	joins *rate.Limiter
 
@@ -107,6 +109,9 @@ func newServer(o ServerOptions) (*Server, error) {
 	if s.service, err = nkeys.CreateUser(); err != nil {
 		return nil, err
 	}
+	if s.system, err = nkeys.CreateUser(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -149,6 +154,9 @@ func (s *Server) start(ctx context.Context) (err error) {
 		}
 	}()
 	if err := s.connect(); err != nil {
+		return err
+	}
+	if err := s.startPresence(); err != nil {
 		return err
 	}
 	if _, err := s.serviceConn.Subscribe(joinPrefix+".*", s.serveJoin); err != nil {
@@ -220,6 +228,9 @@ func (s *Server) connect() (err error) {
 		return err
 	}
 	if s.bulkConn, err = s.connectOwn("publisher, bulk", s.publisher); err != nil {
+		return err
+	}
+	if s.systemConn, err = s.connectOwn("system", s.system); err != nil {
 		return err
 	}
 	if s.js, err = jetstream.New(s.publishConn); err != nil {
@@ -326,7 +337,7 @@ func (s *Server) Close() {
 	if s.sweep != nil {
 		s.sweep.Stop()
 	}
-	for _, nc := range []*nats.Conn{s.serviceConn, s.publishConn, s.bulkConn} {
+	for _, nc := range []*nats.Conn{s.serviceConn, s.publishConn, s.bulkConn, s.systemConn} {
 		if nc != nil {
 			nc.Close()
 		}

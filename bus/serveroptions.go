@@ -63,9 +63,13 @@ func (s *Server) options() (*server.Options, error) {
 	if err != nil {
 		return nil, err
 	}
+	system, err := s.system.PublicKey()
+	if err != nil {
+		return nil, err
+	}
 	now := s.registry.now()
 	state := s.registry.snapshot()
-	a := access{Shares: s.shares, Remotes: state.Remotes, Publisher: publisher, Service: service}
+	a := access{Shares: s.shares, Remotes: state.Remotes, Publisher: publisher, Service: service, System: system}
 	for _, i := range state.Invitations {
 		if now.Before(i.Expires) {
 			a.Invitations = append(a.Invitations, i.Key)
