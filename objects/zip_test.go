@@ -308,6 +308,7 @@ func TestTooManyMembersGiveNoForcedEnds(t *testing.T) {
 }
 
 func FuzzZip(f *testing.F) {
+	f.Add([]byte{}, uint16(0))
 	f.Add(buildZip(f, []zipMember{{"a", random(1, 300), then}, {"b", nil, then}, {"c", random(2, 70), then}}, "", true), uint16(64))
 	f.Add(buildZip(f, []zipMember{{"a", random(1, 30), then}}, "comment", false), uint16(1))
 	f.Add([]byte(endSignature+"\x00\x00\x00\x00\xff\xff\xff\xff\x2e\x00\x00\x00\x00\x00\x00\x00\x00\x00"), uint16(1))
