@@ -67,7 +67,7 @@ func (s *Server) serveJoin(msg *nats.Msg) {
 
 func (s *Server) enrol(key string, request []byte) (m Remote, host string, err error) {
 	if !s.joins.Allow() {
-		return m, "", errors.New("too many join at this moment: try again in a minute")
+		return m, "", errors.New("too many remotes join at this moment: try again in a minute")
 	}
 	if len(request) > maxJoinRequest {
 		return m, "", fmt.Errorf("request of %d bytes: want at most %d", len(request), maxJoinRequest)

@@ -375,6 +375,43 @@ func TestRemovedRemoteIsCutAtOnceAndOthersStay(t *testing.T) {
 	}
 }
 
+// A reload must not lose the request with which a remote waits for events.
+func TestApplyDoesNotDisturbWhoWaits(t *testing.T) {
+	m := startMain(t)
+	r := m.join(t, "colmar", "alpha")
+	ctx := shortContext(t)
+	sub, err := r.SubscribeSync(inboxPrefix + "." + r.membership.Inbox + ".pull")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.PublishRequest("RJS.CONSUMER.MSG.NEXT.EVENTS_alpha.colmar", inboxPrefix+"."+r.membership.Inbox+".pull",
+		[]byte(`{"batch":4,"expires":20000000000}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() {
+		t.Helper()
+		if msg, err := sub.NextMsgWithContext(ctx); err != nil || string(msg.Data) != "event" {
+			t.Fatalf("got %v, %v", msg, err)
+		}
+	}
+	for range 3 {
+		next()
+	}
+	for i := range 3 {
+		if _, err := m.options.Registry.Add(string(rune('a'+i)), newIdentityForTest(t).ID(), []string{"alpha", "beta"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Apply(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.JetStream().Publish(ctx, eventSubject("alpha", "new"), []byte("event")); err != nil {
+		t.Fatal(err)
+	}
+	next()
+}
+
 func TestSharesChangeOnTheLiveConnection(t *testing.T) {
 	m := startMain(t)
 	r := m.join(t, "colmar", "alpha")
