@@ -53,20 +53,25 @@ func (l *Log) Attach(ctx context.Context, remote string, p Position) (Welcome, e
 }
 
 // place makes the remote's consumer deliver from next on.
+//
+// A request for events that an ended feed has left with the consumer would
+// swallow the next ones: after its subscription is gone, the server takes the
+// account import's own subscription for somebody who listens (seen in 2.15.2).
+// Such a request may even still be on its way inside the server, so a consumer
+// that was used in this process is made anew. Only the first time a reset, ten
+// times as fast, will do: that is when all remotes come back to a restarted main.
 func (l *Log) place(ctx context.Context, remote string, next uint64) error {
 	want := consumerConfig(remote)
 	have, err := l.js.Consumer(ctx, l.stream, remote)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		l.used(remote)
 		if _, err := l.js.CreateConsumer(ctx, l.stream, want); err != nil {
 			return logError("creating its consumer", err)
 		}
 	case err != nil:
 		return logError("looking at its consumer", err)
-	case have.CachedInfo().NumWaiting > 0, !sameConsumer(have.CachedInfo().Config, want):
-		// A request that waits is of a connection whose end the server has not
-		// noticed yet. It would swallow the next events; only deleting the
-		// consumer takes it away.
+	case l.used(remote), have.CachedInfo().NumWaiting > 0, !sameConsumer(have.CachedInfo().Config, want):
 		if err := l.recreate(ctx, remote, want); err != nil {
 			return err
 		}
@@ -78,6 +83,15 @@ func (l *Log) place(ctx context.Context, remote string, next uint64) error {
 	}
 	want.DeliverPolicy, want.OptStartSeq = jetstream.DeliverByStartSequencePolicy, next
 	return l.recreate(ctx, remote, want)
+}
+
+// used says whether it was asked for this remote before.
+func (l *Log) used(remote string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.attached[remote]
+	l.attached[remote] = true
+	return was
 }
 
 func (l *Log) recreate(ctx context.Context, remote string, want jetstream.ConsumerConfig) error {

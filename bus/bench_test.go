@@ -1,7 +1,14 @@
 package bus
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"waptsync/objects"
 )
 
 func BenchmarkAppend1000(b *testing.B) {
@@ -39,4 +46,99 @@ func BenchmarkReplay100k(b *testing.B) {
 		}
 	}
 	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkFetchLarge is one content in requests of 4 MiB, as many at a time
+// as may be in flight.
+func BenchmarkFetchLarge(b *testing.B) {
+	bus := startBus(b)
+	c := bus.remote(b, "colmar")
+	whole := bus.files.add(b, "big", randomBytes(64<<20))
+	b.SetBytes(whole.Length)
+	ctx := b.Context()
+	for b.Loop() {
+		var g errgroup.Group
+		g.SetLimit(2)
+		for off := int64(0); off < whole.Length; off += MaxFetchBytes {
+			part := whole
+			part.Offset, part.Length = off, min(MaxFetchBytes, whole.Length-off)
+			g.Go(func() error {
+				errs, err := c.Fetch(ctx, "wapt", []Item{part}, func(int, int64, []byte) error { return nil })
+				return errors.Join(append(errs, err)...)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFetchSmall is 4,096 files of 2 KiB, the size of a host package.
+func BenchmarkFetchSmall(b *testing.B) {
+	bus := startBus(b)
+	c := bus.remote(b, "colmar")
+	items := make([]Item, 4096)
+	for i := range items {
+		items[i] = bus.files.add(b, fmt.Sprintf("wapt-host/%d.wapt", i), randomBytes(2<<10))
+	}
+	ctx := b.Context()
+	for b.Loop() {
+		var g errgroup.Group
+		for part := range slices.Chunk(items, 1024) {
+			g.Go(func() error {
+				errs, err := c.Fetch(ctx, "wapt", part, func(int, int64, []byte) error { return nil })
+				return errors.Join(append(errs, err)...)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(items)*b.N)/b.Elapsed().Seconds(), "files/s")
+}
+
+func BenchmarkFeed(b *testing.B) {
+	const n = 50_000
+	bus := startBus(b)
+	c := bus.remote(b, "colmar")
+	mustAppend(b, bus.logs["wapt"], fileEvents("f", n)...)
+	for b.Loop() {
+		mustHello(b, c, Position{})
+		f := mustFeed(b, c)
+		for got := 0; got < n; {
+			d, err := f.Next(b.Context(), 1000)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += len(d)
+			if err := f.Ack(d[len(d)-1].Seq); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+func BenchmarkWindow(b *testing.B) {
+	bus := startBus(b)
+	c := bus.remote(b, "colmar")
+	var ids []objects.ID
+	ctx := b.Context()
+	for range 64 {
+		data := randomBytes(128 << 10)
+		ids = append(ids, objects.Sum(data))
+		if err := bus.window.Put(ctx, objects.Sum(data), data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := bus.window.Flush(ctx); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(64 * 128 << 10)
+	for b.Loop() {
+		missing, err := c.Window(ctx, "wapt", ids, func(objects.ID, []byte) error { return nil })
+		if err != nil || len(missing) > 0 {
+			b.Fatal(len(missing), err)
+		}
+	}
 }

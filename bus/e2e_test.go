@@ -361,6 +361,9 @@ func TestAFeedWithoutANewHelloIsLost(t *testing.T) {
 	f := mustFeed(t, c)
 	nextN(t, f, 2)
 	again := mustFeed(t, c) // what was delivered and not acknowledged would be missing in it
+	if err := c.events.conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	mustAppend(t, b.logs["wapt"], fileEvent("g"))
 	if d, err := again.Next(testContext(t), 10); !errors.Is(err, ErrFeedLost) {
 		t.Errorf("got %d deliveries, %v, want ErrFeedLost", len(d), err)
@@ -553,4 +556,23 @@ func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
+}
+
+// A feed's last request may still be on its way when the next hello comes. It
+// must not swallow what the hello put the consumer back to.
+func TestAHelloRightBehindARequestLosesNothing(t *testing.T) {
+	const n = 3000
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	mustAppend(t, b.logs["wapt"], fileEvents("f", n)...)
+	for range 20 {
+		mustHello(t, c, Position{})
+		f := mustFeed(t, c)
+		if d := nextN(t, f, n-1); d[0].Seq != 1 {
+			t.Fatalf("the first event is %d", d[0].Seq)
+		}
+		if err := f.Ack(n / 2); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -55,9 +55,10 @@ type Log struct {
 	appending sync.Mutex // held for the whole of an Append or a Reopen
 	remotes   keyedLocks // one Attach or Detach of a remote at a time
 
-	mu      sync.Mutex // of what follows; never held during a call to the server
-	history history
-	last    uint64
+	mu       sync.Mutex // of what follows; never held during a call to the server
+	history  history
+	last     uint64
+	attached map[string]bool // remotes that were attached since OpenLog
 }
 
 // OpenLog opens the stream, or makes it, and begins a new generation.
@@ -74,7 +75,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, o LogOptions) (*Log, e
 	if o.MaxRemotes == 0 {
 		o.MaxRemotes = defaultMaxRemotes
 	}
-	l := &Log{js: js, o: o, stream: eventsStream(o.Share)}
+	l := &Log{js: js, o: o, stream: eventsStream(o.Share), attached: map[string]bool{}}
 	if err := l.begin(ctx); err != nil {
 		return nil, fmt.Errorf("opening the event log of %s: %w", o.Share, err)
 	}
