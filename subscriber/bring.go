@@ -1,0 +1,289 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"waptsync/bus"
+	"waptsync/objects"
+)
+
+// bring puts a content of several objects together in the stage: from what an
+// interrupted transfer left, from files that resemble it, from the window, and
+// the rest from the main. Each object is verified before it counts.
+func (s *session) bring(ctx context.Context, it *item) error {
+	workCtx, ev, ok := s.win.begin(ctx, it)
+	if !ok {
+		return nil
+	}
+	if !s.claims.take(ev.Content.Digest, it) {
+		return nil // comes back when the other item is through
+	}
+	s.transfer(it, true)
+	err := s.assemble(workCtx, it, &ev)
+	s.transfer(it, false)
+	link := (*linkError)(nil)
+	switch {
+	case err == nil:
+		s.linkWorks()
+		if s.give(it) {
+			return nil // the committer releases the claim
+		}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case workCtx.Err() != nil:
+		s.stage.discard(partName(ev.Content.Digest)) // superseded
+	case errors.As(err, &link):
+		if err := s.linkFailed(ctx, link.err); err != nil {
+			return err
+		}
+		if err := send(ctx, s.large, it); err != nil {
+			return err
+		}
+		return nil // the claim stays
+	default:
+		s.failed(it, "bringing the content", err)
+		return nil
+	}
+	return s.examine(ctx, s.claims.release(ev.Content.Digest, it))
+}
+
+// transfer notes what is under way, for the report.
+func (s *session) transfer(it *item, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		it.done.Store(0)
+		s.active[it] = struct{}{}
+	} else {
+		delete(s.active, it)
+	}
+}
+
+// linkError says that asking failed, and not the file.
+type linkError struct{ err error }
+
+func (e *linkError) Error() string { return e.err.Error() }
+
+func (e *linkError) Unwrap() error { return e.err }
+
+// assembly is one content being put together.
+type assembly struct {
+	s       *session
+	it      *item
+	ev      *bus.Event
+	m       *objects.Manifest
+	offsets []int64 // of each object
+	have    []bool  // one goroutine's, or guarded as fromMain says
+	f       *os.File
+}
+
+func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
+	m, encoding, err := s.manifest(ctx, ev)
+	if err != nil {
+		return err
+	}
+	name := partName(ev.Content.Digest)
+	f, err := s.stage.dir.openStaged(name)
+	if err != nil {
+		return fmt.Errorf("staging: %w", err)
+	}
+	defer f.Close()
+	it.staged = name
+	a := &assembly{s: s, it: it, ev: ev, m: m, f: f, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects))}
+	off := int64(0)
+	for i := range m.Objects {
+		a.offsets[i] = off
+		off += int64(m.Objects[i].Size)
+	}
+	if err := a.prepare(ctx); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{a.fromRelatives, a.fromWindow, a.fromMain} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	for i, have := range a.have {
+		if !have {
+			return fmt.Errorf("object %d is missing after all was asked for", i)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("syncing the staged file: %w", err)
+	}
+	it.plan, it.synced, it.manifest = planReplace, true, encoding
+	return nil
+}
+
+// prepare finds out what an interrupted transfer left, and makes room for the rest.
+func (a *assembly) prepare(ctx context.Context) error {
+	st, err := statFile(a.f)
+	if err != nil {
+		return err
+	}
+	if st.size == 0 {
+		if err := a.s.stage.disk.take(a.m.Size); err != nil {
+			return err
+		}
+		if zeroes, err := a.markZeroes(false); err != nil || zeroes {
+			return errors.Join(err, a.f.Truncate(a.m.Size)) // leave the holes
+		}
+		return reserve(a.f, a.m.Size)
+	}
+	if st.size != a.m.Size {
+		if err := a.f.Truncate(a.m.Size); err != nil {
+			return err
+		}
+	}
+	kept := int64(0)
+	err = objects.Check(ctx, a.f, a.m, nil, func(i int) {
+		a.mark(i)
+		kept += int64(a.m.Objects[i].Size)
+	})
+	if err != nil {
+		return fmt.Errorf("checking what is staged: %w", err)
+	}
+	if _, err := a.markZeroes(true); err != nil {
+		return err
+	}
+	if kept > 0 {
+		a.s.r.log.Debug().Str("path", a.ev.Path).Int64("bytes", kept).Msg("going on where the transfer stood")
+	}
+	return a.s.stage.disk.take(a.m.Size - kept)
+}
+
+func (a *assembly) mark(i int) {
+	if !a.have[i] {
+		a.have[i] = true
+		a.it.done.Add(int64(a.m.Objects[i].Size))
+	}
+}
+
+// markZeroes marks the objects that are zeroes through and through: what was
+// never written reads as such. Cutting makes them of the greatest size, so one
+// hash tells. With look it makes sure that nothing else was written there.
+func (a *assembly) markZeroes(look bool) (found bool, err error) {
+	var zero objects.ID
+	var buf []byte
+	for i, o := range a.m.Objects {
+		if o.Size != a.m.Params.Max || a.have[i] {
+			continue
+		}
+		if buf == nil {
+			buf = make([]byte, o.Size)
+			zero = objects.Sum(buf)
+		}
+		if o.ID != zero {
+			continue
+		}
+		if look {
+			if _, err := a.f.ReadAt(buf, a.offsets[i]); err != nil {
+				return found, fmt.Errorf("checking what is staged: %w", err)
+			}
+			if objects.Sum(buf) != zero {
+				continue
+			}
+		}
+		a.mark(i)
+		found = true
+	}
+	return found, nil
+}
+
+// put writes a verified object to its place.
+func (a *assembly) put(i int, data []byte) error {
+	if _, err := a.f.WriteAt(data, a.offsets[i]); err != nil {
+		return fmt.Errorf("writing to the stage: %w", err)
+	}
+	a.mark(i)
+	return nil
+}
+
+// manifest returns the objects of a content and their encoding: from the state,
+// the window or the main, and always as the event names it.
+func (s *session) manifest(ctx context.Context, ev *bus.Event) (*objects.Manifest, []byte, error) {
+	c := &ev.Content
+	if c.Objects <= 1 {
+		m := &objects.Manifest{Params: objects.ParamsFor(c.Size, false), Size: c.Size, Digest: c.Digest}
+		if c.Objects == 1 {
+			m.Objects = []objects.Object{{ID: c.Digest, Size: uint32(c.Size)}}
+		}
+		return m, nil, nil
+	}
+	var encoding []byte
+	err := s.r.state.view(func(tx *stateTx) error {
+		encoding = append(encoding, tx.manifest(c.Manifest)...)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(encoding) == 0 && ev.InWindow {
+		_, err := s.r.o.Bus.Window(ctx, s.r.o.Share, []objects.ID{c.Manifest}, func(_ objects.ID, data []byte) error {
+			encoding = append(encoding[:0], data...)
+			return nil
+		})
+		if err != nil {
+			return nil, nil, linkOr(ctx, err)
+		}
+	}
+	if len(encoding) == 0 {
+		if encoding, err = s.fetchManifest(ctx, ev); err != nil {
+			return nil, nil, err
+		}
+	}
+	if objects.Sum(encoding) != c.Manifest {
+		return nil, nil, fmt.Errorf("the main's manifest: %w", objects.ErrDigest)
+	}
+	m, err := objects.DecodeManifest(encoding)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	if m.Size != c.Size || m.Digest != c.Digest {
+		return nil, nil, fmt.Errorf("the manifest is of %d bytes with digest %v, and the event of %d with %v", m.Size, m.Digest, c.Size, c.Digest)
+	}
+	return m, encoding, nil
+}
+
+// manifestBound is the most bytes that the encoding of n objects takes.
+func manifestBound(n uint32) int64 { return 128 + int64(n)*(5+int64(len(objects.ID{}))) }
+
+func (s *session) fetchManifest(ctx context.Context, ev *bus.Event) ([]byte, error) {
+	if ev.Content.Objects > objects.MaxObjects {
+		return nil, fmt.Errorf("the content has %d objects: at most %d", ev.Content.Objects, objects.MaxObjects)
+	}
+	bound := manifestBound(ev.Content.Objects)
+	var encoding []byte
+	for {
+		from := int64(len(encoding))
+		n := min(bound-from, bus.MaxFetchBytes)
+		items := []bus.Item{{Path: ev.Path, Digest: ev.Content.Digest, Offset: from, Length: n, Manifest: true}}
+		errs, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, items, func(_ int, _ int64, piece []byte) error {
+			encoding = append(encoding, piece...)
+			return nil
+		})
+		switch {
+		case err != nil:
+			return nil, linkOr(ctx, err)
+		case isBusy(errs[0]):
+			return nil, &linkError{errBusy}
+		case errs[0] != nil:
+			return nil, fmt.Errorf("fetching the manifest: %w", errs[0])
+		}
+		if got := int64(len(encoding)) - from; got < n || int64(len(encoding)) >= bound {
+			return encoding, nil
+		}
+	}
+}
+
+// linkOr makes a linkError of what a request returned, unless the work was
+// stopped.
+func linkOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &linkError{err}
+}

@@ -1,0 +1,281 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"waptsync/bus"
+)
+
+// compareStep is how many paths are compared between two looks at the state.
+const compareStep = 1024
+
+// watchTree compares the folder with what it should be: after a reconcile's last
+// event with what the main has, else at the beginning, and again from time to
+// time. It suspects only; what to do is decided under the commit lock.
+func (s *session) watchTree(ctx context.Context) error {
+	if s.reconciling {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.marker:
+		}
+		if err := s.removeUnconfirmed(ctx); err != nil {
+			return err
+		}
+	}
+	compared := s.reconciling
+	for {
+		if !compared {
+			if err := s.healDrift(ctx); err != nil {
+				return err
+			}
+		}
+		compared = false
+		if err := s.r.expireTrash(ctx, s.tree); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			s.r.log.Warn().Err(err).Msg("the trash could not be looked at")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(s.r.o.Rescan):
+		}
+		if err := s.r.intact(s.tree); err != nil {
+			return err
+		}
+		if err := s.keepTime(); err != nil {
+			return err
+		}
+	}
+}
+
+// keepTime stores the main's time while nothing happens, so that an idle share
+// is not taken for one that was away for long.
+func (s *session) keepTime() error {
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	if _, idle := s.win.moved(); !idle || !s.comparedAll() {
+		return nil
+	}
+	return broken("writing the state", s.r.state.update(func(tx *stateTx) error {
+		p := tx.progress()
+		p.Position.MainTime = s.mainNow()
+		return tx.setProgress(p)
+	}))
+}
+
+// healDrift undoes what was changed in the folder by others.
+func (s *session) healDrift(ctx context.Context) error {
+	if err := s.compareRecords(ctx); err != nil {
+		return err
+	}
+	return s.findExtra(ctx)
+}
+
+// compareRecords looks at every path that should be there, one lstat each.
+func (s *session) compareRecords(ctx context.Context) error {
+	last, more := "", true
+	for more {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var recs []record
+		err := s.r.state.view(func(tx *stateTx) error {
+			last, more = tx.walkRecords(last, compareStep, func(_ string, r record) { recs = append(recs, r) })
+			return nil
+		})
+		if err != nil {
+			return broken("reading the state", err)
+		}
+		v := s.tree.visit()
+		var suspects []string
+		for i := range recs {
+			if s.drifted(v, &recs[i]) {
+				suspects = append(suspects, recs[i].Event.Path)
+			}
+		}
+		v.close()
+		if err := s.heal(suspects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drifted says whether a path is not as it was left.
+func (s *session) drifted(v *visit, r *record) bool {
+	st, err := v.lstat(r.Event.Path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	want := s.r.attributes(&r.Event)
+	return !r.vouches(st) || r.Event.Kind != bus.KindSymlink && want.differs(st)
+}
+
+// heal puts the last event of each path that drifted back among those to be
+// applied.
+func (s *session) heal(suspects []string) error {
+	if len(suspects) == 0 {
+		return nil
+	}
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	if err := s.r.intact(s.tree); err != nil {
+		return err
+	}
+	v := s.tree.visit()
+	defer v.close()
+	healed := 0
+	err := s.r.state.update(func(tx *stateTx) error {
+		for _, p := range suspects {
+			r, ok := tx.record(p)
+			if !ok || s.win.pending(p) || !s.drifted(v, &r) {
+				continue
+			}
+			if _, waits := tx.waiting(p); waits {
+				continue
+			}
+			w := waiting{Seq: r.Seq, At: s.r.now(), Event: r.Event}
+			if err := tx.putWaiting(&w); err != nil {
+				return err
+			}
+			healed++
+			s.r.log.Debug().Str("path", p).Msg("changed by others; putting it back")
+		}
+		return nil
+	})
+	if err != nil {
+		return broken("writing the state", err)
+	}
+	if healed > 0 {
+		s.r.drift.Add(int64(healed))
+		s.r.log.Warn().Int("paths", healed).Msg("files were changed or removed here by others; putting them back")
+		poke(s.r.retried)
+	}
+	return nil
+}
+
+// findExtra moves what the state does not know to the trash.
+func (s *session) findExtra(ctx context.Context) error {
+	return s.dispose(ctx, func(tx *stateTx, p string) bool {
+		if tx.files.Get([]byte(p)) != nil || tx.waits.Get([]byte(p)) != nil {
+			return false
+		}
+		return !s.win.pending(p)
+	}, func(n int64) {
+		s.r.drift.Add(n)
+		s.r.log.Warn().Int64("paths", n).Msg("files were added here by others; moved to the trash")
+	})
+}
+
+// dispose walks the share and moves to the trash what should not be there;
+// directories that are empty then are removed. gone counts what went.
+func (s *session) dispose(ctx context.Context, extra func(tx *stateTx, p string) bool, gone func(n int64)) error {
+	type found struct {
+		path string
+		kind bus.Kind
+	}
+	var seen []found
+	total := int64(0)
+	flush := func() error {
+		var suspects []string
+		err := s.r.state.view(func(tx *stateTx) error {
+			for _, f := range seen {
+				if extra(tx, f.path) {
+					suspects = append(suspects, f.path)
+				}
+			}
+			return nil
+		})
+		seen = seen[:0]
+		if err != nil {
+			return broken("reading the state", err)
+		}
+		n, err := s.remove(suspects, extra)
+		total += n
+		return err
+	}
+	err := walkTree(ctx, s.tree, "", func(p string, kind bus.Kind) error {
+		seen = append(seen, found{p, kind})
+		if len(seen) < compareStep {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if total > 0 {
+		gone(total)
+	}
+	return err
+}
+
+// remove takes suspects away that still should not be there, under the commit
+// lock.
+func (s *session) remove(suspects []string, extra func(tx *stateTx, p string) bool) (n int64, err error) {
+	if len(suspects) == 0 {
+		return 0, nil
+	}
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	if err := s.r.intact(s.tree); err != nil {
+		return 0, err
+	}
+	var still []string
+	err = s.r.state.view(func(tx *stateTx) error {
+		for _, p := range suspects {
+			if extra(tx, p) {
+				still = append(still, p)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, broken("reading the state", err)
+	}
+	b := newBatch(s, nil)
+	defer b.v.close()
+	for _, p := range still { // children stand before their directories
+		st, err := b.v.lstat(p)
+		if errors.Is(err, fs.ErrNotExist) {
+			b.forget(p)
+			continue
+		}
+		if err == nil && st.kind == bus.KindDir {
+			b.removeEmpty(p)
+			continue
+		}
+		if err == nil {
+			err = b.toTrash(p)
+		}
+		if err != nil {
+			s.r.log.Warn().Err(err).Str("path", p).Msg("what the main does not have could not be moved to the trash")
+			continue
+		}
+		n++
+	}
+	if err := b.syncTouched(); err != nil {
+		return n, err
+	}
+	return n, broken("writing the state", s.r.state.update(b.store))
+}
+
+// removeEmpty removes a directory, unless something is in it that stays.
+func (b *batch) removeEmpty(p string) {
+	dir, base := split(p)
+	b.v.forget(p)
+	f, err := b.v.folder(dir)
+	if err != nil {
+		return
+	}
+	if f.rmdir(base) == nil {
+		b.touched[dir] = true
+		b.forget(p)
+	}
+}

@@ -1,0 +1,206 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"waptsync/bus"
+	"waptsync/objects"
+)
+
+const (
+	// requestBytes are asked for at once: enough to fill a long line with
+	// requestsEach of them, and little to repeat when one breaks.
+	requestBytes = 2 << 20
+	requestsEach = 4
+)
+
+// fromWindow takes missing objects from the bus's window.
+func (a *assembly) fromWindow(ctx context.Context) error {
+	if !a.ev.InWindow {
+		return nil
+	}
+	places := make(map[objects.ID][]int)
+	var ids []objects.ID
+	for i, o := range a.m.Objects {
+		if a.have[i] {
+			continue
+		}
+		if places[o.ID] == nil {
+			ids = append(ids, o.ID)
+		}
+		places[o.ID] = append(places[o.ID], i)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var failed error // of our own disk
+	_, err := a.s.r.o.Bus.Window(ctx, a.s.r.o.Share, ids, func(id objects.ID, data []byte) error {
+		a.s.r.received.Add(int64(len(data)))
+		for _, i := range places[id] {
+			if failed = a.put(i, data); failed != nil {
+				return failed
+			}
+		}
+		return nil
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return linkOr(ctx, err)
+	}
+	return nil
+}
+
+// span is a run of missing objects that lie side by side.
+type span struct {
+	first, last int // objects
+	offset      int64
+	length      int64
+}
+
+// requests groups the missing objects to spans, and spans to requests. An object
+// larger than a request may be is a request of its own, asked for in parts.
+func (a *assembly) requests() [][]span {
+	var all [][]span
+	var spans []span
+	total := int64(0)
+	flush := func() {
+		if len(spans) > 0 {
+			all = append(all, spans)
+		}
+		spans, total = nil, 0
+	}
+	for i, o := range a.m.Objects {
+		if a.have[i] {
+			continue
+		}
+		size := int64(o.Size)
+		if total > 0 && total+size > requestBytes || len(spans) == bus.MaxFetchItems {
+			flush()
+		}
+		if n := len(spans); n > 0 && spans[n-1].last == i-1 {
+			spans[n-1].last, spans[n-1].length = i, spans[n-1].length+size
+		} else {
+			spans = append(spans, span{first: i, last: i, offset: a.offsets[i], length: size})
+		}
+		total += size
+	}
+	flush()
+	return all
+}
+
+// fromMain fetches what is still missing, several requests at a time.
+func (a *assembly) fromMain(ctx context.Context) error {
+	all := a.requests()
+	if len(all) == 0 {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(requestsEach)
+	var mu sync.Mutex // guards have and what else put changes
+	for _, spans := range all {
+		g.Go(func() error { return a.fetch(ctx, spans, &mu) })
+	}
+	return g.Wait()
+}
+
+func (a *assembly) fetch(ctx context.Context, spans []span, mu *sync.Mutex) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fills := make([]*filling, len(spans))
+	for i := range spans {
+		fills[i] = &filling{a: a, mu: mu, next: spans[i].first, last: spans[i].last}
+	}
+	if len(spans) == 1 && spans[0].length > bus.MaxFetchBytes {
+		sp := spans[0]
+		for done := int64(0); done < sp.length; done += bus.MaxFetchBytes {
+			part := span{offset: sp.offset + done, length: min(sp.length-done, bus.MaxFetchBytes)}
+			if err := a.ask(ctx, []span{part}, fills); err != nil {
+				return err
+			}
+		}
+	} else if err := a.ask(ctx, spans, fills); err != nil {
+		return err
+	}
+	first, end := spans[0].offset, spans[len(spans)-1]
+	startWriteback(a.f, first, end.offset+end.length-first)
+	return nil
+}
+
+func (a *assembly) ask(ctx context.Context, spans []span, fills []*filling) error {
+	items := make([]bus.Item, len(spans))
+	for i, sp := range spans {
+		items[i] = bus.Item{Path: a.ev.Path, Digest: a.ev.Content.Digest, Offset: sp.offset, Length: sp.length}
+	}
+	var failed error // of our own disk, or of the main's bytes
+	errs, err := a.s.r.o.Bus.Fetch(ctx, a.s.r.o.Share, items, func(i int, _ int64, piece []byte) error {
+		a.s.r.received.Add(int64(len(piece)))
+		failed = fills[i].take(piece)
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return linkOr(ctx, err)
+	}
+	for _, err := range errs {
+		if isBusy(err) {
+			return &linkError{errBusy}
+		}
+		if err != nil {
+			return fmt.Errorf("fetching: %w", err)
+		}
+	}
+	return nil
+}
+
+// filling turns the pieces of one span into its objects.
+type filling struct {
+	a    *assembly
+	mu   *sync.Mutex
+	next int // object
+	last int
+	buf  []byte // the beginning of next
+}
+
+func (f *filling) take(piece []byte) error {
+	for len(piece) > 0 {
+		if f.next > f.last {
+			return errors.New("the main sent more than was asked for")
+		}
+		o := f.a.m.Objects[f.next]
+		data := piece
+		if len(f.buf) == 0 && len(piece) >= int(o.Size) {
+			data, piece = piece[:o.Size], piece[o.Size:]
+		} else {
+			n := min(int(o.Size)-len(f.buf), len(piece))
+			f.buf = append(f.buf, piece[:n]...)
+			piece = piece[n:]
+			if len(f.buf) < int(o.Size) {
+				return nil
+			}
+			data = f.buf
+		}
+		if objects.Sum(data) != o.ID {
+			// The main answers by path and digest, so its file changed meanwhile.
+			return &bus.FetchError{Code: bus.FetchGone, Text: fmt.Sprintf("object %d came with other bytes than its name says", f.next)}
+		}
+		if _, err := f.a.f.WriteAt(data, f.a.offsets[f.next]); err != nil {
+			return fmt.Errorf("writing to the stage: %w", err)
+		}
+		f.mu.Lock()
+		f.a.mark(f.next)
+		f.mu.Unlock()
+		f.next++
+		f.buf = f.buf[:0]
+	}
+	return nil
+}

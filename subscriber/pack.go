@@ -1,0 +1,278 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"waptsync/bus"
+	"waptsync/objects"
+)
+
+// Bounds of one packed request. What is under way is collected while the
+// requests before it run, so a lone file does not wait for others.
+const (
+	packItems = 1024
+	packBytes = 2 << 20
+)
+
+// linkPause is how long to wait after a request that failed as a whole.
+const linkPause = time.Second
+
+// pack brings small contents, many in one request.
+func (s *session) pack(ctx context.Context) error {
+	var left *item // did not fit into the last request
+	for {
+		var items []*item
+		if left == nil {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case left = <-s.small:
+			}
+		}
+		items, left = s.collect(left)
+		if err := s.bringSmall(ctx, items); err != nil {
+			return err
+		}
+	}
+}
+
+// collect takes what is queued behind first, as much as fits into one request.
+func (s *session) collect(first *item) (items []*item, left *item) {
+	var bytes int64
+	for it := first; ; {
+		size := it.size()
+		if len(items) > 0 && (bytes+size > packBytes || len(items) == packItems) {
+			return items, it
+		}
+		items, bytes = append(items, it), bytes+size
+		select {
+		case it = <-s.small:
+		default:
+			return items, nil
+		}
+	}
+}
+
+// size is the content's size; it does not change while an item is under way.
+func (it *item) size() int64 { return it.content.Size }
+
+// want is one item of a packed request.
+type want struct {
+	it  *item
+	ev  bus.Event
+	buf []byte // what came so far of a content in several pieces
+	got bool
+}
+
+// bringSmall brings and stages contents that fit into one request.
+func (s *session) bringSmall(ctx context.Context, items []*item) error {
+	var fromWindow, fromMain []*want
+	for _, it := range items {
+		ev, ok := s.win.current(it)
+		if !ok {
+			continue
+		}
+		w := &want{it: it, ev: ev}
+		switch err := s.stage.disk.take(ev.Content.Size); {
+		case err != nil:
+			s.failed(it, "staging", err)
+		case ev.Content.Size == 0:
+			s.stageSmall(w, nil)
+		case ev.InWindow && ev.Content.Objects == 1 && !it.missed:
+			fromWindow = append(fromWindow, w)
+		default:
+			fromMain = append(fromMain, w)
+		}
+	}
+	missed, err := s.readWindow(ctx, fromWindow)
+	if err == nil {
+		err = s.fetchSmall(ctx, append(fromMain, missed...))
+	}
+	if err == nil {
+		return nil
+	}
+	return s.again(ctx, err, append(fromWindow, fromMain...))
+}
+
+// again queues what did not come once more, after a pause: the request failed
+// and not the files.
+func (s *session) again(ctx context.Context, err error, wants []*want) error {
+	if err := s.linkFailed(ctx, err); err != nil {
+		return err
+	}
+	for _, w := range wants {
+		if !w.got {
+			if err := send(ctx, s.small, w.it); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// linkFailed notes why fetching does not work and waits a little. It returns an
+// error only when the session ends.
+func (s *session) linkFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	news := s.bulk == nil
+	s.bulk = err
+	s.mu.Unlock()
+	if news {
+		s.r.log.Warn().Err(err).Msg("fetching failed; trying again")
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.r.o.Bus.Changes():
+	case <-time.After(linkPause):
+	}
+	return nil
+}
+
+func (s *session) linkWorks() {
+	s.mu.Lock()
+	s.bulk = nil
+	s.mu.Unlock()
+}
+
+// readWindow takes contents from the bus's window and returns those it has not.
+func (s *session) readWindow(ctx context.Context, wants []*want) (missed []*want, err error) {
+	if len(wants) == 0 {
+		return nil, nil
+	}
+	by := make(map[objects.ID][]*want, len(wants))
+	ids := make([]objects.ID, 0, len(wants))
+	for _, w := range wants {
+		id := w.ev.Content.Digest
+		if by[id] == nil {
+			ids = append(ids, id)
+		}
+		by[id] = append(by[id], w)
+	}
+	_, err = s.r.o.Bus.Window(ctx, s.r.o.Share, ids, func(id objects.ID, data []byte) error {
+		s.r.received.Add(int64(len(data)))
+		for _, w := range by[id] {
+			s.stageSmall(w, data)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the window: %w", err)
+	}
+	for _, w := range wants {
+		if !w.got {
+			w.it.missed = true
+			missed = append(missed, w)
+		}
+	}
+	return missed, nil
+}
+
+// fetchSmall asks the main for whole contents. Its error is about the request;
+// what is about one content goes to that item.
+func (s *session) fetchSmall(ctx context.Context, wants []*want) error {
+	for len(wants) > 0 {
+		n, bytes := 0, int64(0)
+		for n < len(wants) && n < bus.MaxFetchItems && bytes+wants[n].ev.Content.Size <= bus.MaxFetchBytes {
+			bytes += wants[n].ev.Content.Size
+			n++
+		}
+		if err := s.fetchPacked(ctx, wants[:n]); err != nil {
+			return err
+		}
+		wants = wants[n:]
+	}
+	return nil
+}
+
+func (s *session) fetchPacked(ctx context.Context, wants []*want) error {
+	items := make([]bus.Item, len(wants))
+	for i, w := range wants {
+		items[i] = bus.Item{Path: w.ev.Path, Digest: w.ev.Content.Digest, Length: w.ev.Content.Size}
+	}
+	errs, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, items, func(i int, offset int64, piece []byte) error {
+		w := wants[i]
+		s.r.received.Add(int64(len(piece)))
+		size := w.ev.Content.Size
+		if int64(len(piece)) == size {
+			s.stageSmall(w, piece)
+			return nil
+		}
+		if w.buf == nil {
+			w.buf = make([]byte, 0, size)
+		}
+		if offset != int64(len(w.buf)) || offset+int64(len(piece)) > size {
+			return fmt.Errorf("piece of %q at %d, want %d", w.ev.Path, offset, len(w.buf))
+		}
+		w.buf = append(w.buf, piece...)
+		if int64(len(w.buf)) == size {
+			s.stageSmall(w, w.buf)
+			w.buf = nil
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.linkWorks()
+	return s.fetchErrors(ctx, wants, errs)
+}
+
+// fetchErrors settles the items of a request that did not come.
+func (s *session) fetchErrors(ctx context.Context, wants []*want, errs []error) error {
+	busy := false
+	for i, w := range wants {
+		if w.got {
+			continue
+		}
+		err := errs[i]
+		if isBusy(err) {
+			busy = true
+			continue
+		}
+		if err == nil {
+			err = errors.New("the main sent less than the content")
+		}
+		w.got = true
+		s.failed(w.it, "fetching", err)
+	}
+	if busy {
+		return errBusy
+	}
+	return nil
+}
+
+var errBusy = errors.New("the main has too much under way for this remote")
+
+func isBusy(err error) bool {
+	fe := (*bus.FetchError)(nil)
+	return errors.As(err, &fe) && fe.Code == bus.FetchBusy
+}
+
+// stageSmall verifies a whole content and writes it to the stage.
+func (s *session) stageSmall(w *want, data []byte) {
+	if w.got {
+		return
+	}
+	w.got = true
+	it := w.it
+	if objects.Sum(data) != w.ev.Content.Digest {
+		s.failed(it, "verifying", fmt.Errorf("the main's bytes: %w", objects.ErrDigest))
+		return
+	}
+	a := s.r.attributes(&w.ev)
+	name := s.stage.name()
+	it.staged = name
+	if err := s.stage.dir.writeFile(name, data, a); err != nil {
+		s.failed(it, "writing to the stage", err)
+		return
+	}
+	it.plan, it.have, it.synced = planReplace, a, false
+	s.give(it)
+}

@@ -1,0 +1,81 @@
+package subscriber
+
+import (
+	"context"
+
+	"waptsync/bus"
+)
+
+// removeUnconfirmed ends a reconcile: the stream has shown all that the main
+// has, so what it did not name goes to the trash, and the position becomes one
+// that can be resumed.
+func (s *session) removeUnconfirmed(ctx context.Context) error {
+	extra := func(_ *stateTx, p string) bool { return !s.confirmed.contains(p) && !s.win.pending(p) }
+	err := s.dispose(ctx, extra, func(n int64) {
+		s.r.log.Warn().Int64("paths", n).Msg("the main does not have what was here; moved to the trash")
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.forgetUnconfirmed(ctx); err != nil {
+		return err
+	}
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	passed := s.win.pass(nil)
+	err = s.r.state.update(func(tx *stateTx) error {
+		return tx.setProgress(progress{Position: bus.Position{
+			Generation: passed.gen, Seq: passed.known, MainTime: passed.at,
+		}})
+	})
+	if err != nil {
+		return broken("writing the state", err)
+	}
+	s.mu.Lock()
+	s.swept = true
+	s.mu.Unlock()
+	s.r.log.Info().Msg("the folder was compared with all that the main has")
+	return nil
+}
+
+// forgetUnconfirmed drops the records of paths that the main does not have.
+func (s *session) forgetUnconfirmed(ctx context.Context) error {
+	last, more := "", true
+	for more {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var gone []string
+		err := s.r.state.view(func(tx *stateTx) error {
+			last, more = tx.walkRecords(last, compareStep, func(p string, _ record) {
+				if !s.confirmed.contains(p) {
+					gone = append(gone, p)
+				}
+			})
+			return nil
+		})
+		if err != nil {
+			return broken("reading the state", err)
+		}
+		if len(gone) == 0 {
+			continue
+		}
+		s.r.commit.Lock()
+		err = s.r.state.update(func(tx *stateTx) error {
+			for _, p := range gone {
+				if s.confirmed.contains(p) {
+					continue
+				}
+				if err := tx.dropRecord(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		s.r.commit.Unlock()
+		if err != nil {
+			return broken("writing the state", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"waptsync/bus"
+)
+
+// Owner is who owns what a replica writes; -1 keeps what the system gives.
+type Owner struct{ UID, GID int }
+
+// Options configures a Replica.
+type Options struct {
+	Share string
+	Dir   string // made if it is missing, its parent is there and the state knows no files
+	State *State
+	Bus   Bus
+
+	// Owner, FileMode and DirMode replace what the main has: owner nil means the
+	// service's own, a mode of 0 the main's. Another owner needs the right to chown.
+	Owner    *Owner
+	FileMode uint32
+	DirMode  uint32
+
+	Trash   time.Duration // how long files the main does not have are kept; 0 means 30 days
+	Rescan  time.Duration // between two comparisons of folder and state; 0 means 1 h
+	MinFree int64         // bytes to leave free on the folder's disk
+	Logger  zerolog.Logger
+	Index   IndexRule // nil means DefaultIndexNames
+}
+
+// Replica keeps one share's folder. Its methods may be called concurrently; Run
+// is called once.
+type Replica struct {
+	o        Options
+	log      zerolog.Logger
+	state    *shareState
+	openFeed func(ctx context.Context) (feed, error)
+	now      func() time.Time
+
+	// commit is held by whoever changes the visible part of the folder, the trash
+	// or the state.
+	commit sync.Mutex
+
+	stop     chan struct{} // poked by Reconcile: end the session
+	reread   atomic.Bool   // the next session reconciles
+	received atomic.Int64  // content bytes over the wire
+	reused   atomic.Int64  // content bytes from the own disk
+	drift    atomic.Int64
+	trashed  atomic.Int64
+	retried  chan struct{} // poked when something was put into the waiting bucket
+
+	mu      sync.Mutex
+	session *session // the present one, for Report
+	trouble error    // why the last one ended, or none can begin
+	held    *heldError
+}
+
+// New makes a Replica. It opens the share's part of the state and looks at
+// nothing else.
+func New(o Options) (*Replica, error) {
+	if err := bus.ValidName(o.Share); err != nil {
+		return nil, fmt.Errorf("share: %w", err)
+	}
+	if !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("folder %q of share %q: want an absolute path", o.Dir, o.Share)
+	}
+	if o.State == nil || o.Bus == nil {
+		return nil, fmt.Errorf("share %q: a replica needs a state and a bus", o.Share)
+	}
+	if o.FileMode > 0o777 || o.DirMode > 0o777 {
+		return nil, fmt.Errorf("share %q: modes %#o and %#o: want permission bits only", o.Share, o.FileMode, o.DirMode)
+	}
+	if o.Trash == 0 {
+		o.Trash = 30 * 24 * time.Hour
+	}
+	if o.Rescan == 0 {
+		o.Rescan = time.Hour
+	}
+	if o.Index == nil {
+		o.Index = DefaultIndexNames
+	}
+	st, err := o.State.share(o.Share)
+	if err != nil {
+		return nil, err
+	}
+	return &Replica{
+		o:     o,
+		log:   o.Logger.With().Str("share", o.Share).Logger(),
+		state: st,
+		openFeed: func(ctx context.Context) (feed, error) {
+			f, err := o.Bus.Feed(ctx, o.Share)
+			if err != nil {
+				return nil, err
+			}
+			return f, nil
+		},
+		now:     time.Now,
+		stop:    make(chan struct{}, 1),
+		retried: make(chan struct{}, 1),
+	}, nil
+}
+
+// errAgain ends a session that has to begin anew at once, with another hello.
+var errAgain = errors.New("a new hello is needed")
+
+// Pauses between two sessions. There is no event to be had for a folder that
+// comes back, so a held share looks again and again.
+const (
+	leastPause = 100 * time.Millisecond
+	mostPause  = 10 * time.Second
+	heldPause  = time.Second
+)
+
+// Run follows the share until ctx ends, whatever happens to the connection or
+// the folder, and returns nil then.
+func (r *Replica) Run(ctx context.Context) error {
+	pause := leastPause
+	for ctx.Err() == nil {
+		began := r.now()
+		err := r.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		r.note(err)
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		if r.now().Sub(began) > time.Minute {
+			pause = leastPause
+		}
+		wait := pause
+		if held := (*heldError)(nil); errors.As(err, &held) {
+			wait = heldPause
+		} else {
+			pause = min(2*pause, mostPause)
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.stop: // Reconcile
+		case <-r.o.Bus.Changes():
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
+
+// note remembers why a session ended, and logs it when it is news.
+func (r *Replica) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var held *heldError
+	errors.As(err, &held)
+	news := err != nil && (r.trouble == nil || r.trouble.Error() != err.Error())
+	r.trouble, r.held = err, held
+	switch {
+	case !news || errors.Is(err, errAgain):
+	case held != nil:
+		r.log.Error().Err(err).Str("hint", held.hint).Msg("share is held: nothing is applied or deleted")
+	case errors.Is(err, bus.ErrFeedLost):
+		r.log.Info().Err(err).Msg("feed ended; saying hello again")
+	default:
+		r.log.Warn().Err(err).Msg("following failed; trying again")
+	}
+}
+
+// Reconcile compares the whole folder with what the main has, soon. It is also
+// the way to say that a folder which is held is right as it is.
+func (r *Replica) Reconcile() {
+	r.reread.Store(true)
+	poke(r.stop)
+}
+
+// attributes are what ev's path is given on this disk.
+func (r *Replica) attributes(ev *bus.Event) attributes {
+	a := attributes{mode: ev.Mode, uid: -1, gid: -1, mtime: ev.MTime}
+	if ev.Kind == bus.KindDir {
+		a.mode = r.dirMode(ev.Mode)
+	} else if r.o.FileMode != 0 {
+		a.mode = r.o.FileMode
+	}
+	if r.o.Owner != nil {
+		a.uid, a.gid = r.o.Owner.UID, r.o.Owner.GID
+	}
+	return a
+}
+
+// newDirMode is the main's likely mode of a folder whose own event comes later.
+const newDirMode = 0o755
+
+// dirMode keeps a folder open for its owner, unless the service may write
+// everywhere: else it could not bring in what is beneath.
+func (r *Replica) dirMode(mode uint32) uint32 {
+	if r.o.DirMode != 0 {
+		mode = r.o.DirMode
+	}
+	if !privileged() {
+		mode |= 0o700
+	}
+	return mode
+}
+
+// differs says whether st lacks something that a demands. Times are judged by
+// the caller.
+func (a *attributes) differs(st stat) bool {
+	return st.mode != a.mode || a.uid >= 0 && st.uid >= 0 && st.uid != a.uid || a.gid >= 0 && st.gid >= 0 && st.gid != a.gid
+}

@@ -1,0 +1,158 @@
+package subscriber
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"waptsync/objects"
+)
+
+// The replica's own folder in the share holds these.
+const (
+	stageName = "stage"
+	trashName = "trash"
+	tokenName = "id"
+	partEnd   = ".part"
+)
+
+// partAge is how long an interrupted transfer is kept for its content to be
+// wanted again.
+const partAge = 7 * 24 * time.Hour
+
+// stage is the folder where contents are made ready, on the share's own file
+// system so that a rename brings them in.
+type stage struct {
+	dir  *folder
+	next atomic.Uint64
+	disk disk
+}
+
+// openStage opens the stage, and clears it from what a predecessor left, except
+// for transfers that may go on.
+func openStage(t *tree, minFree int64, now time.Time) (*stage, error) {
+	own, err := ownFolder(t.top, hidden)
+	if err != nil {
+		return nil, err
+	}
+	defer own.close()
+	dir, err := ownFolder(own, stageName)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{dir: dir, disk: disk{dir: dir, min: minFree}}
+	if err := s.clear(now); err != nil {
+		dir.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// ownFolder opens a folder of the replica's own, and makes it if it is missing.
+func ownFolder(parent *folder, name string) (*folder, error) {
+	if err := parent.mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making own folder %q: %w", name, err)
+	}
+	f, err := parent.child(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening own folder %q: %w", name, err)
+	}
+	return f, nil
+}
+
+func (s *stage) close() { s.dir.close() }
+
+func (s *stage) clear(now time.Time) error {
+	return eachName(s.dir, func(name string) error {
+		st, err := s.dir.lstat(name)
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if strings.HasSuffix(name, partEnd) && now.Sub(time.Unix(0, st.mtime)) < partAge {
+			return nil
+		}
+		if err := s.dir.unlink(name); err != nil {
+			return fmt.Errorf("clearing the stage: %w", err)
+		}
+		return nil
+	})
+}
+
+// eachName calls fn for the names of a folder, a few at a time.
+func eachName(f *folder, fn func(name string) error) error {
+	d, err := f.entries()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(512)
+		for _, name := range names {
+			if err := fn(name); err != nil {
+				return err
+			}
+		}
+		if err != nil || len(names) == 0 {
+			return nil // io.EOF
+		}
+	}
+}
+
+// name returns a name that nothing in the stage has.
+func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 36) }
+
+// partName is where a content of several objects is put together: the same name
+// after a restart, so that it goes on.
+func partName(digest objects.ID) string { return digest.String() + partEnd }
+
+// discard removes a staged file that nobody wants any more.
+func (s *stage) discard(name string) {
+	if name != "" {
+		_ = s.dir.unlink(name) // else the next session clears it
+	}
+}
+
+// discardUnlessPart is discard for what is no interrupted transfer.
+func (s *stage) discardUnlessPart(name string) {
+	if !strings.HasSuffix(name, partEnd) {
+		s.discard(name)
+	}
+}
+
+// diskFresh is for how long the free space is taken as known.
+const diskFresh = 200 * time.Millisecond
+
+// disk keeps the free space from running out.
+type disk struct {
+	dir *folder
+	min int64 // bytes to leave free
+
+	mu   sync.Mutex
+	at   time.Time
+	free int64
+}
+
+// take returns errNoSpace, wrapped, unless n bytes can be written.
+func (d *disk) take(n int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := time.Now(); now.Sub(d.at) > diskFresh {
+		free, ok := d.dir.free()
+		if !ok {
+			free = math.MaxInt64
+		}
+		d.at, d.free = now, free
+	}
+	if d.free-n < d.min {
+		return fmt.Errorf("%w: %d bytes wanted, %d free of which %d are to stay so: %w", errNoSpace, n, d.free, d.min, syscall.ENOSPC)
+	}
+	d.free -= n
+	return nil
+}
