@@ -217,6 +217,14 @@ func (s *session) loop(ctx context.Context) error {
 		s.startCommit()
 		s.startSubscans()
 		if s.ended != nil {
+			// Events that are stored only after the next session has read the
+			// state back would be unknown to it.
+			if len(s.batch) > 0 {
+				select {
+				case <-s.committed:
+				case <-ctx.Done():
+				}
+			}
 			return s.ended
 		}
 		timer.Reset(time.Until(s.wake(now)))
