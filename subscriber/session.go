@@ -43,7 +43,6 @@ type session struct {
 
 	claims claims
 	marker chan struct{} // poked when all the main had was seen
-	errs   chan error    // what ends the session from outside its goroutines
 
 	mu     sync.Mutex
 	active map[*item]struct{} // transfers under way
