@@ -15,7 +15,8 @@ const (
 	hintRehash          // bytes may have changed within one tick of the clock of time stamps
 	hintCreate
 	hintRemove
-	hintRename // renamed away
+	hintRename     // renamed away
+	hintAttributes // mode, owner or times may have changed
 )
 
 // hint is a reason to look at a path.
@@ -66,6 +67,9 @@ func (s *session) look(p string, h hint) {
 // hurry lets a waiting work be looked at soon: a writer that has just written
 // may be through.
 func (s *session) hurry(w *work) {
+	if w.quiet != (stat{}) {
+		return // it must stay as it is for that long
+	}
 	now := time.Now()
 	soon := now
 	if !w.busySince.IsZero() {
@@ -113,8 +117,11 @@ func (s *session) check(p string, h hint, w *work) {
 		} else {
 			s.problems.clear(p)
 		}
-		if have {
+		switch names, _ := s.tree.size(p); {
+		case have:
 			s.vanish(p, known, h.kind == hintRename && w == nil)
+		case names > 0: // a directory without an event of its own
+			s.vanishBeneath(p, false, time.Now())
 		}
 		return
 	}
@@ -144,6 +151,9 @@ func (s *session) checkDir(p string, h hint, w *work, seen sight, known entry) {
 	if !h.scanned {
 		s.enter(p, seen.inode, h.kind == hintCreate)
 	}
+	if w := s.works[listing(p)]; w != nil && h.kind != hintLook {
+		s.hurry(w)
+	}
 	if known.kind == bus.KindDir && uint32(known.mode) == seen.mode {
 		s.settled(p, w)
 		return
@@ -167,6 +177,7 @@ func (s *session) checkFile(p string, h hint, w *work, seen sight, known entry) 
 	}
 	w.rehash = rehash
 	w.st = seen.stat
+	w.blind = s.watch == nil || !s.watch.complete()
 	// Of a file whose ctime alone changed, the bytes are most likely the same:
 	// chmod -R must not push a repository through the window.
 	w.window = !w.first && known.body() != seen.body()
@@ -272,6 +283,12 @@ func (s *session) makeReady(w *work, e *bus.Event) {
 		s.wait(w, w.pause)
 		return
 	}
+	// One event that cannot be stored must not hold up its whole batch.
+	var err error
+	if s.scratch, err = e.AppendBinary(s.scratch[:0]); err != nil {
+		s.failed(w, "encode", err)
+		return
+	}
 	w.event = e
 	w.phase = ready
 	s.ready.push(w)
@@ -303,6 +320,7 @@ func (s *session) dirReady(p string) bool {
 // finish judges what a hasher found.
 func (s *session) finish(w *work, r *reading) {
 	now := time.Now()
+	w.quiet = r.quiet
 	switch r.outcome {
 	case hashed:
 		s.finishHashed(w, r)
@@ -324,7 +342,6 @@ func (s *session) finish(w *work, r *reading) {
 		s.wait(w, w.pause)
 	case hashQuiet:
 		s.countOff(w)
-		w.quiet = r.quiet
 		w.dirty, w.written = false, false
 		s.wait(w, r.wait)
 	case hashChanged:
@@ -341,7 +358,6 @@ func (s *session) finish(w *work, r *reading) {
 func (s *session) finishHashed(w *work, r *reading) {
 	w.st, w.start = r.st, r.start
 	w.busySince = time.Time{}
-	w.quiet = stat{}
 	w.rehash = false
 	known, _ := s.tree.get(w.path)
 	content := r.content

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,7 +29,11 @@ const (
 type reading struct {
 	path   string
 	window bool // put its objects into the window
-	quiet  stat // how a hashQuiet left it
+	// quiet is the file as it was when a wait began, and is set when one begins.
+	quiet stat
+	// blind: no watch tells of a change within the same tick of the clock of
+	// time stamps, so a file must be older than that.
+	blind bool
 
 	outcome outcome
 	wait    time.Duration
@@ -45,6 +50,7 @@ type hasher struct {
 	window    ObjectWindow
 	manifests *manifestCache
 	md5       bool
+	writers   func(*os.File) settled
 	quiet     time.Duration
 	files     *atomic.Int64
 	bytes     *atomic.Int64
@@ -60,9 +66,13 @@ func (h *hasher) read(ctx context.Context, r *reading) {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	switch writers(f) {
+	if wait := tick - time.Duration(r.start.UnixNano()-before.ctime); r.blind && wait > 0 && wait <= tick {
+		r.outcome, r.wait, r.quiet = hashQuiet, wait, stat{}
+		return
+	}
+	switch h.writers(f) {
 	case settleBusy:
-		r.outcome = hashBusy
+		r.outcome, r.quiet = hashBusy, stat{}
 		return
 	case settleUnknown:
 		if wait := before.quiet(r.start, h.quiet); wait > 0 && before != r.quiet {
@@ -71,6 +81,7 @@ func (h *hasher) read(ctx context.Context, r *reading) {
 		}
 	case settleDone:
 	}
+	r.quiet = stat{}
 	put := h.putter(ctx, r, before.size)
 	params := objects.ParamsForFile(f, before.size)
 	counted := &countingReader{r: f, n: h.bytes}
@@ -128,7 +139,7 @@ func (h *hasher) describe(m *objects.Manifest, r *reading, put *putter) error {
 }
 
 func (r *reading) fail(err error) {
-	r.outcome, r.err = hashFailed, err
+	r.outcome, r.err, r.quiet = hashFailed, err, stat{}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNotFile):
 		r.outcome = hashChanged

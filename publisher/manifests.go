@@ -138,7 +138,7 @@ func (m *BoltManifests) Get(id objects.ID) (encoded []byte, ok bool) {
 
 // Put stores an encoded manifest; a failure costs a later read of its file.
 func (m *BoltManifests) Put(id objects.ID, encoded []byte) {
-	_ = m.db.Batch(func(tx *bbolt.Tx) error {
+	_ = m.db.Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket(manifestBucket).Put(id[:], encoded)
 	})
 }

@@ -172,3 +172,17 @@ func TestDamagedManifestStoreIsMadeAnew(t *testing.T) {
 	}
 	must(t, m.Close())
 }
+
+func TestTreeForgetsDirectoriesThatNothingStandsFor(t *testing.T) {
+	var tr tree
+	tr.put("a/b/f", entry{kind: bus.KindFile})
+	tr.put("a/g", entry{kind: bus.KindFile})
+	tr.delete("a/b/f")
+	if names := tr.list("a"); len(names) != 1 {
+		t.Errorf("names %q", names)
+	}
+	tr.delete("a/g")
+	if names := tr.list(""); len(names) != 0 {
+		t.Errorf("names %q", names)
+	}
+}

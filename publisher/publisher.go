@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ type Publisher struct {
 
 	hashedFiles, hashedBytes atomic.Int64
 	events                   atomic.Int64
+
+	writers func(*os.File) settled // asks whether a file has writers
+	refuse  func(dir string) error // not nil: stands in for the kernel that refuses a watch
 
 	mu      sync.Mutex
 	session *session // nil when none runs
@@ -60,6 +64,7 @@ func New(o Options) (*Publisher, error) {
 	}
 	p.manifests = newManifestCache(o.Manifests)
 	p.readers = newReaderCache()
+	p.writers = writers
 	return p, nil
 }
 
@@ -144,16 +149,11 @@ func (p *Publisher) Rescan() {
 // Approve lets a held share go on. A missing folder cannot be approved: an empty
 // one in its place can.
 func (p *Publisher) Approve() error {
-	p.mu.Lock()
-	manual := p.manual
-	p.manual = ""
-	p.mu.Unlock()
 	answer := make(chan error, 1)
 	if err := p.call(func(s *session) {
-		if s.holding == holdNone && manual != "" {
-			answer <- nil
-			return
-		}
+		p.mu.Lock()
+		p.manual = ""
+		p.mu.Unlock()
 		answer <- s.approve()
 	}); err != nil {
 		return err

@@ -66,6 +66,10 @@ func (r *rig) start() {
 	r.t.Helper()
 	p, err := New(r.o)
 	must(r.t, err)
+	r.run(p)
+}
+
+func (r *rig) run(p *Publisher) {
 	r.Publisher = p
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

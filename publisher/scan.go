@@ -16,6 +16,7 @@ type found struct {
 	st     stat
 	exists bool  // otherwise the tree knows a path that was not seen
 	err    error // the path could not be looked at
+	list   bool  // err is about reading the directory at path
 }
 
 // scanBatch bounds how many names are read from a directory, and how many
@@ -64,7 +65,7 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 	root, list, err := s.open(dir)
 	if err != nil {
 		if absent(err) != nil {
-			return nil, s.add(ctx, found{path: dir, err: err})
+			return nil, s.add(ctx, found{path: dir, err: err, list: true})
 		}
 		return nil, s.missing(ctx, dir)
 	}
@@ -115,7 +116,7 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 			}
 			return subs, s.missing(ctx, dir)
 		case err != nil:
-			return subs, s.add(ctx, found{path: dir, err: err})
+			return subs, s.add(ctx, found{path: dir, err: err, list: true})
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,6 +80,7 @@ type session struct {
 	approved     bool
 	nextHealth   time.Time
 	ended        error
+	scratch      []byte // of makeReady
 
 	toSmall, toLarge chan *work
 	finished         chan finished
@@ -92,8 +94,9 @@ type session struct {
 
 // subscan is a directory to be scanned.
 type subscan struct {
-	dir  string
-	deep bool
+	dir    string
+	deep   bool
+	forced bool // even if the directory is watched
 }
 
 type foundBatch struct {
@@ -130,7 +133,7 @@ func newSession(p *Publisher, f *folder) *session {
 		committed:  make(chan committed),
 	}
 	s.hasher = &hasher{
-		folder: f, window: p.o.Window, manifests: p.manifests, md5: p.o.MD5, quiet: p.o.Quiet,
+		folder: f, window: p.o.Window, manifests: p.manifests, md5: p.o.MD5, writers: p.writers, quiet: p.o.Quiet,
 		files: &p.hashedFiles, bytes: &p.hashedBytes,
 	}
 	return s
@@ -304,7 +307,7 @@ func (s *session) hash(ctx context.Context, in <-chan *work) {
 		case <-ctx.Done():
 			return
 		case w := <-in:
-			r := &reading{path: w.path, window: w.window, quiet: w.quiet}
+			r := &reading{path: w.path, window: w.window, quiet: w.quiet, blind: w.blind}
 			s.hasher.read(ctx, r)
 			select {
 			case s.finished <- finished{w, r}:
@@ -320,6 +323,11 @@ func (s *session) onTime(now time.Time) {
 	for !s.held() && len(s.times) > 0 && !s.times[0].due.After(now) {
 		w := s.times[0]
 		s.times.remove(w)
+		if w.rescan {
+			s.forget(w)
+			s.subscan(subscan{dir: strings.TrimSuffix(w.path, "/"), deep: true, forced: true})
+			continue
+		}
 		s.check(w.path, hint{kind: hintLook}, w)
 	}
 	if due := s.gone.due(s.o.DeleteDelay); !due.IsZero() && !due.After(now) {

@@ -139,6 +139,22 @@ func (t *tree) delete(path string) {
 	defer t.mu.Unlock()
 	t.deletes++
 	t.remove(path, false)
+	t.prune(above(path))
+}
+
+// prune removes directories that no event stands for and nothing is in.
+func (t *tree) prune(path string) {
+	for path != "" {
+		dir, name := t.parent(path, false)
+		if dir == nil {
+			return
+		}
+		if d := dir.dirs[name]; d == nil || d.entry.kind != 0 || len(d.leafs)+len(d.dirs) > 0 {
+			return
+		}
+		delete(dir.dirs, name)
+		path = above(path)
+	}
 }
 
 // remove forgets what path was. A directory's children, which had their own

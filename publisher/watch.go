@@ -3,6 +3,7 @@ package publisher
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 type watcher struct {
 	folder *folder
 	fs     *fsnotify.Watcher
+	refuse func(dir string) error // may be nil
 
 	mu        sync.Mutex
 	inodes    map[string]uint64 // by path of the share, "" being its top
@@ -29,14 +31,15 @@ type watcher struct {
 	refusal   error               // the newest reason for it
 }
 
-func newWatcher(f *folder) (*watcher, error) {
-	fs, err := fsnotify.NewWatcher()
+func newWatcher(f *folder, refuse func(dir string) error) (*watcher, error) {
+	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
 	return &watcher{
 		folder:    f,
-		fs:        fs,
+		fs:        notify,
+		refuse:    refuse,
 		inodes:    make(map[string]uint64),
 		paths:     make(map[uint64]string),
 		unwatched: make(map[string]struct{}),
@@ -63,9 +66,9 @@ func (w *watcher) add(p string) error {
 		if known, ok := w.inodes[p]; ok && known != before {
 			w.forget(p)
 		}
-		if err := w.fs.Add(w.absolute(p)); err != nil {
-			if absent(err) == nil {
-				w.forget(p)
+		if err := w.register(p); err != nil {
+			if absent(err) == nil || errors.Is(err, fs.ErrPermission) {
+				w.forget(p) // what is not readable is the scan's trouble
 				return nil
 			}
 			w.unwatched[p], w.refusal = struct{}{}, err
@@ -79,6 +82,15 @@ func (w *watcher) add(p string) error {
 		w.forget(p)
 	}
 	return nil // it changes faster than it can be watched, so more events follow
+}
+
+func (w *watcher) register(p string) error {
+	if w.refuse != nil {
+		if err := w.refuse(p); err != nil {
+			return err
+		}
+	}
+	return w.fs.Add(w.absolute(p))
 }
 
 func (w *watcher) inode(p string) (uint64, bool) {

@@ -32,12 +32,14 @@ func (s *session) watched(e fsnotify.Event) {
 		kind = hintCreate
 	case e.Has(fsnotify.Write):
 		kind = hintWrite
+	case e.Has(fsnotify.Chmod):
+		kind = hintAttributes
 	}
 	s.hint(p, kind)
 }
 
 func (s *session) openWatcher() {
-	w, err := newWatcher(s.folder)
+	w, err := newWatcher(s.folder, s.p.refuse)
 	if err != nil {
 		s.watch = nil
 		s.warnUnwatched(err)
@@ -160,9 +162,7 @@ func (s *session) take(b foundBatch) {
 		w := s.works[f.path]
 		switch {
 		case f.err != nil:
-			if w == nil {
-				s.failed(s.workFor(f.path, hint{first: b.first}, nil), "scan", f.err)
-			}
+			s.scanFailed(f, b.first)
 		case w != nil && w.phase == waiting:
 			// It has its own time.
 		default:
@@ -175,6 +175,24 @@ func (s *session) take(b foundBatch) {
 	}
 }
 
+// scanFailed has what a scan could not look at tried again.
+func (s *session) scanFailed(f *found, first bool) {
+	p := f.path
+	if f.list {
+		p = listing(p)
+	}
+	if s.works[p] != nil {
+		return // under way, or waiting for its time
+	}
+	w := s.workFor(p, hint{first: first}, nil)
+	w.rescan = f.list
+	s.failed(w, "scan", f.err)
+}
+
+// listing is what the reading of a directory goes by among works and problems,
+// beside the directory's own path: no path ends in '/'.
+func listing(dir string) string { return dir + "/" }
+
 // surePath is the length in bytes up to which a path that a scan met is valid.
 const surePath = 255
 
@@ -186,6 +204,9 @@ func (f *found) needsLook() bool {
 func (s *session) scanEnded(e scanned) {
 	if e.sub != nil {
 		s.subsRun--
+		if s.works[listing(e.sub.dir)] == nil {
+			s.problems.clear(listing(e.sub.dir))
+		}
 		return
 	}
 	s.scanning = false
@@ -244,7 +265,7 @@ func (s *session) startSubscans() {
 		sub := s.subs[0]
 		s.subs = s.subs[1:]
 		delete(s.subSet, sub)
-		if sub.deep && s.covered(sub.dir) {
+		if sub.deep && !sub.forced && s.covered(sub.dir) {
 			continue
 		}
 		s.subsRun++

@@ -33,6 +33,11 @@ type work struct {
 	// rehash: nothing visible changed, but the time stamps are too young to prove it.
 	rehash bool
 
+	// rescan: the work is the listing of a directory that could not be read.
+	rescan bool
+	// blind: no watch stands behind the path.
+	blind bool
+
 	st    stat // as of the newest look
 	event *bus.Event
 	start time.Time // when reading began
