@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"waptsync/bus"
+	"waptsync/publisher"
 )
 
 // Common are the settings of every service.
@@ -62,6 +63,10 @@ type PublishShare struct {
 	// DeleteDelay is how long a name must be gone before its deletion is
 	// published; 0 means the default.
 	DeleteDelay Duration `toml:"delete-delay"`
+	// HoldPaths and HoldPart say how much may vanish at once without an
+	// administrator's word: a deletion beyond both is held. 0 means the default.
+	HoldPaths int     `toml:"hold-paths"`
+	HoldPart  float64 `toml:"hold-part"` // of the share's paths, 0 to 1
 }
 
 // SubscribeConfig is the configuration of a remote.
@@ -81,6 +86,12 @@ type SubscribeConfig struct {
 type SubscribeShare struct {
 	// Dir is the folder, an absolute path; it is made when it is not there.
 	Dir string `toml:"dir"`
+	// Owner is USER:GROUP of all that is written, by name or number; empty is
+	// the service's own user.
+	Owner string `toml:"owner"`
+	// FileMode and DirMode are octal, as 0640; empty copies the main's.
+	FileMode string `toml:"file-mode"`
+	DirMode  string `toml:"dir-mode"`
 }
 
 const defaultData = "/var/lib/waptsync"
@@ -94,7 +105,7 @@ func defaultPublish() *PublishConfig {
 }
 
 func defaultSubscribe() *SubscribeConfig {
-	return &SubscribeConfig{Common: defaultCommon(), Trash: Duration(14 * day), MinFree: 256 << 20}
+	return &SubscribeConfig{Common: defaultCommon(), Trash: Duration(30 * day), MinFree: 256 << 20}
 }
 
 func (c *Common) bind(f *pflag.FlagSet) {
@@ -170,10 +181,14 @@ func (c *PublishConfig) validate() []string {
 		checkDuration(&f, "share."+name+".rescan", s.Rescan)
 		checkDuration(&f, "share."+name+".quiet", s.Quiet)
 		checkDuration(&f, "share."+name+".delete-delay", s.DeleteDelay)
-		for _, p := range s.Exclude {
-			if _, err := filepath.Match(p, "x"); err != nil {
-				f.add("share."+name+".exclude", "%q is no pattern", p)
-			}
+		if _, err := publisher.NewExcludes(s.Exclude); err != nil {
+			f.add("share."+name+".exclude", "%v", err)
+		}
+		if s.HoldPaths < 0 {
+			f.add("share."+name+".hold-paths", "must not be negative (got %d)", s.HoldPaths)
+		}
+		if !(s.HoldPart >= 0 && s.HoldPart <= 1) {
+			f.add("share."+name+".hold-part", "want 0 to 1 (got %v)", s.HoldPart)
 		}
 	}
 	checkShares(&f, dirs, c.Data)
@@ -186,8 +201,18 @@ func (c *SubscribeConfig) validate() []string {
 	checkDuration(&f, "trash", c.Trash)
 	checkDuration(&f, "rescan", c.Rescan)
 	dirs := make(map[string]string)
-	for name, s := range c.Shares {
+	for _, name := range slices.Sorted(maps.Keys(c.Shares)) {
+		s := c.Shares[name]
 		dirs[name] = s.Dir
+		if _, err := parseOwner(s.Owner); err != nil {
+			f.add("share."+name+".owner", "%v", err)
+		}
+		if _, err := parseMode(s.FileMode); err != nil {
+			f.add("share."+name+".file-mode", "%v", err)
+		}
+		if _, err := parseMode(s.DirMode); err != nil {
+			f.add("share."+name+".dir-mode", "%v", err)
+		}
 	}
 	checkShares(&f, dirs, c.Data)
 	return f

@@ -24,7 +24,7 @@ const (
 
 // apiError is the one shape of an error that the control API answers with.
 type apiError struct {
-	Error string `json:"error"`
+	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 }
 

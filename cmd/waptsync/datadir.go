@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,10 +18,7 @@ type dataDir struct {
 // can read, and takes its lock, so that two services never share it: the bus's
 // store has no lock of its own.
 func openData(path string) (*dataDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
-	}
-	if err := checkData(path); err != nil {
+	if err := makeData(path); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
@@ -40,12 +36,13 @@ func openData(path string) (*dataDir, error) {
 	return &dataDir{path, f}, nil
 }
 
-// checkData says whether path is a folder that only its owner can reach.
-func checkData(path string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return err
+// makeData makes the folder if it is not there, and refuses one that others
+// than its owner can reach.
+func makeData(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
 	}
+	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("reading the data folder: %w", err)
 	}

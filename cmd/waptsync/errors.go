@@ -43,9 +43,15 @@ func exitCode(err error) int {
 	if errors.As(err, &q) {
 		return q.code
 	}
-	var h *hintError
-	if errors.As(err, &h) && h.code != 0 {
-		return h.code
+	for err != nil {
+		var h *hintError
+		if !errors.As(err, &h) {
+			break
+		}
+		if h.code != 0 {
+			return h.code
+		}
+		err = h.err
 	}
 	return exitError
 }
@@ -55,7 +61,7 @@ func hintOf(err error) string {
 	for err != nil {
 		var h *hintError
 		if !errors.As(err, &h) {
-			return ""
+			break
 		}
 		if h.hint != "" {
 			return h.hint

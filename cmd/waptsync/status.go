@@ -80,7 +80,12 @@ type mainShare struct {
 	Newest time.Time `json:"newest,omitzero"` // of the newest change published
 	// Held says why nothing is deleted, until an administrator approves.
 	Held     string            `json:"held,omitempty"`
+	Watch    string            `json:"watch,omitempty"` // how changes are noticed: "inotify" or "scan"
+	Scanned  int64             `json:"scanned_files"`   // by the newest full scan
+	Hashed   int64             `json:"hashed_bytes"`    // read and hashed since the service started
+	Events   int64             `json:"events"`          // published since the service started
 	Errors   int64             `json:"errors"`
+	Skipped  int64             `json:"skipped"` // left out on purpose: devices, links that lead out
 	Problems []bus.PathProblem `json:"problems,omitempty"`
 }
 

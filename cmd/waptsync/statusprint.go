@@ -21,11 +21,8 @@ func (m *mainStatus) print(w io.Writer, name string) error {
 		fmt.Fprintf(w, "THE BUS IS NOT WELL: %s\n", m.Trouble)
 	}
 	t := newTable(w)
-	fmt.Fprintln(t, "\nSHARE\tSTATE\tFILES\tBYTES\tNEWEST CHANGE\tERRORS\tFOLDER")
-	for _, n := range slices.Sorted(maps.Keys(m.Shares)) {
-		sh := m.Shares[n]
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", n, sh.State, sh.Files, showBytes(sh.Bytes), showAge(sh.Newest, m.Time), sh.Errors, sh.Dir)
-	}
+	fmt.Fprintln(t)
+	printMainShares(t, m.Shares, m.Time)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -33,14 +30,16 @@ func (m *mainStatus) print(w io.Writer, name string) error {
 	if name != "" {
 		remotes = slices.DeleteFunc(remotes, func(n string) bool { return n != name })
 	}
-	fmt.Fprintln(t, "\nREMOTE\tSHARE\tSTATE\tFILES\tEVENTS BEHIND\tBYTES BEHIND\tAGE\tERRORS")
-	for _, n := range remotes {
-		for _, share := range slices.Sorted(maps.Keys(m.Remotes[n].Shares)) {
-			printCopy(t, n+"\t"+share, m.Remotes[n].Shares[share])
+	if len(remotes) > 0 {
+		fmt.Fprintln(t, "\nREMOTE\tSHARE\tSTATE\tFILES\tEVENTS BEHIND\tBYTES BEHIND\tAGE\tERRORS")
+		for _, n := range remotes {
+			for _, share := range slices.Sorted(maps.Keys(m.Remotes[n].Shares)) {
+				printCopy(t, n+"\t"+share, m.Remotes[n].Shares[share])
+			}
 		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(w)
 	for _, n := range slices.Sorted(maps.Keys(m.Shares)) {
@@ -72,10 +71,8 @@ func (r *remoteStatus) print(w io.Writer, _ string) error {
 		fmt.Fprintf(w, "cause: %s\n", r.Cause)
 	}
 	t := newTable(w)
-	fmt.Fprintln(t, "\nSHARE\tSTATE\tFILES\tEVENTS BEHIND\tBYTES BEHIND\tAGE\tERRORS")
-	for _, n := range slices.Sorted(maps.Keys(r.Shares)) {
-		printCopy(t, n, r.Shares[n])
-	}
+	fmt.Fprintln(t)
+	printCopies(t, r.Shares)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -115,7 +112,7 @@ func answer(name string, r mainRemote, now time.Time) string {
 	}
 	var rest []string
 	if events > 0 {
-		rest = append(rest, fmt.Sprintf("%d events", events))
+		rest = append(rest, plural(events, "event", "events"))
 	}
 	if bytes > 0 {
 		rest = append(rest, showBytes(bytes))
@@ -135,7 +132,7 @@ func answer(name string, r mainRemote, now time.Time) string {
 	case events == 0 && bytes == 0 && errors == 0 && len(states) == 1 && states[stateLive]:
 		return fmt.Sprintf("%s is up to date (0 s behind)", name)
 	case errors > 0:
-		return fmt.Sprintf("%s is not up to date: %d paths wait after a failure, %s", name, errors, behind)
+		return fmt.Sprintf("%s is not up to date: %s after a failure, %s", name, plural(errors, "path waits", "paths wait"), behind)
 	}
 	delete(states, stateLive)
 	why := strings.Join(slices.Sorted(maps.Keys(states)), ", ")
@@ -144,6 +141,13 @@ func answer(name string, r mainRemote, now time.Time) string {
 		line += fmt.Sprintf("; about %s left", showSeconds(estimate))
 	}
 	return line
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func showSeconds(s float64) string {

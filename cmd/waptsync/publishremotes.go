@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"waptsync/bus"
+)
+
+// remoteList is what the registry holds.
+type remoteList struct {
+	Remotes     []remoteInfo     `json:"remotes"`
+	Invitations []bus.Invitation `json:"invitations"` // open ones
+}
+
+// remoteInfo is an entry of the registry without its inbox, which is a secret.
+type remoteInfo struct {
+	Name   string    `json:"name"`
+	ID     string    `json:"id"`
+	Shares []string  `json:"shares"`
+	Paused bool      `json:"paused"`
+	Added  time.Time `json:"added"`
+}
+
+// Remotes lists the registry.
+func (s *publishService) Remotes() remoteList {
+	out := remoteList{Remotes: []remoteInfo{}, Invitations: s.registry.Invitations()}
+	for _, r := range s.registry.Remotes() {
+		out.Remotes = append(out.Remotes, remoteInfo{r.Name, r.ID, r.Shares, r.Paused, r.Added})
+	}
+	return out
+}
+
+// addRequest makes a remote known without an invitation.
+type addRequest struct {
+	Name      string   `json:"name"`
+	ID        string   `json:"id"`
+	Shares    []string `json:"shares"`    // none means all
+	Advertise string   `json:"advertise"` // as in inviteRequest
+}
+
+// AddRemote makes a remote known by its ID and returns the membership that its
+// own side needs.
+func (s *publishService) AddRemote(in addRequest) (*bus.Membership, error) {
+	shares, err := s.pickShares(in.Shares)
+	if err != nil {
+		return nil, err
+	}
+	address, err := s.address(in.Advertise)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.registry.Add(in.Name, in.ID, shares)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.apply(); err != nil {
+		return nil, err
+	}
+	return &bus.Membership{Name: r.Name, Address: address, CA: string(s.authority.CAPEM()), Inbox: r.Inbox, Shares: r.Shares}, nil
+}
+
+// SetPaused keeps a remote from connecting, or lets it again.
+func (s *publishService) SetPaused(name string, paused bool) error {
+	if _, err := s.remote(name); err != nil {
+		return err
+	}
+	if err := s.registry.SetPaused(name, paused); err != nil {
+		return err
+	}
+	return s.apply()
+}
+
+// Revoke forgets a remote or an open invitation, cuts its connections and deletes what the bus keeps for it.
+func (s *publishService) Revoke(ctx context.Context, name string) error {
+	r, _ := s.registry.RemoteByName(name) // an open invitation alone has no shares to detach
+	err := s.registry.Remove(name)
+	if errors.Is(err, bus.ErrUnknownRemote) {
+		return noRemote(name)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.apply(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.reports, name)
+	s.mu.Unlock()
+	return s.detach(ctx, name, r.Shares)
+}
+
+// SetShares replaces the shares that a remote may have.
+func (s *publishService) SetShares(ctx context.Context, name string, shares []string) error {
+	r, err := s.remote(name)
+	if err != nil {
+		return err
+	}
+	if len(shares) == 0 {
+		return withHint(withCode(exitUsage, fmt.Errorf("no share is named for %s", name)),
+			"name one with --share, or use `waptsync remote revoke "+name+"`")
+	}
+	if shares, err = s.pickShares(shares); err != nil {
+		return err
+	}
+	if err := s.registry.SetShares(name, shares); err != nil {
+		return err
+	}
+	if err := s.apply(); err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(slices.Clone(r.Shares), func(share string) bool { return slices.Contains(shares, share) })
+	return s.detach(ctx, name, gone)
+}
+
+// detach deletes a remote's consumers, on all shares even after an error.
+func (s *publishService) detach(ctx context.Context, name string, shares []string) error {
+	var errs []error
+	for _, share := range shares {
+		if log := s.logs[share]; log != nil {
+			errs = append(errs, log.Detach(ctx, name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the rights of %s are changed, but the bus still keeps its place: %w", name, err)
+	}
+	return nil
+}
+
+func (s *publishService) remote(name string) (bus.Remote, error) {
+	if r, ok := s.registry.RemoteByName(name); ok {
+		return r, nil
+	}
+	return bus.Remote{}, noRemote(name)
+}
+
+func noRemote(name string) error {
+	return withHint(fmt.Errorf("remote %q: %w", name, errNotFound), "`waptsync remote list` names them")
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"waptsync/bus"
+	"waptsync/publisher"
+)
+
+// openShares opens the shares' streams and windows, and their folders' publishers.
+func (s *publishService) openShares(ctx context.Context, names []string, data *dataDir) error {
+	var missing []error
+	for _, name := range names {
+		log, err := bus.OpenLog(ctx, s.server.JetStream(), bus.LogOptions{
+			Share: name, TombstoneTTL: time.Duration(s.config.Tombstones), Log: s.log,
+		})
+		if err != nil {
+			return err
+		}
+		s.logs[name] = log
+		// A folder that was published before and is not there now may be a disk
+		// that is not mounted yet: its publisher holds the share and waits. One
+		// that was never there is a mistake.
+		if log.Last() == 0 {
+			missing = append(missing, checkFolder(name, s.config.Shares[name].Dir))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return withHint(err, "make the folder or mount its disk, or correct --share NAME=DIR")
+	}
+	if err := os.MkdirAll(data.join("manifests"), 0o700); err != nil {
+		return fmt.Errorf("making the manifest store's folder: %w", err)
+	}
+	for _, name := range names {
+		if err := s.openShare(ctx, name, data); err != nil {
+			return fmt.Errorf("opening share %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func checkFolder(share, dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a folder", dir)
+	}
+	if err != nil {
+		return fmt.Errorf("share %s: %w", share, err)
+	}
+	return nil
+}
+
+func (s *publishService) openShare(ctx context.Context, name string, data *dataDir) error {
+	// One store a share: each publisher forgets there what its own share has no use for.
+	manifests, err := publisher.OpenManifests(data.join(filepath.Join("manifests", name+".db")))
+	if err != nil {
+		return err
+	}
+	s.manifests = append(s.manifests, manifests)
+	c := s.config.Shares[name]
+	o := publisher.Options{
+		Share: name, Dir: c.Dir, Exclude: c.Exclude, MD5: !c.NoMD5, Log: s.logs[name], Manifests: manifests,
+		Rescan: time.Duration(c.Rescan), Quiet: time.Duration(c.Quiet), DeleteDelay: time.Duration(c.DeleteDelay),
+		Hold: publisher.HoldLimit{Paths: c.HoldPaths, Share: c.HoldPart}, Logger: s.log,
+	}
+	if s.config.Window > 0 {
+		window, err := bus.OpenWindow(ctx, s.server.JetStream(), name, int64(s.config.Window))
+		if err != nil {
+			return err
+		}
+		o.Window = window
+	}
+	s.shares[name], err = publisher.New(o)
+	return err
+}
+
+func showShare(st publisher.Status) mainShare {
+	return mainShare{
+		Dir: st.Dir, State: st.State, Held: st.Held, Files: st.Files, Bytes: st.Bytes, Newest: st.Newest,
+		Watch: st.Mode, Scanned: st.ScannedFiles, Hashed: st.HashedBytes, Events: st.Events,
+		Errors: int64(st.Errors), Skipped: int64(st.Skipped), Problems: st.Problems,
+	}
+}
+
+// Approve lets a held share go on: what vanished on the main is deleted on the remotes.
+func (s *publishService) Approve(share string) error {
+	p, err := s.share(share)
+	if err != nil {
+		return err
+	}
+	return p.Approve()
+}
+
+// Hold publishes nothing of a share until it is approved.
+func (s *publishService) Hold(share, reason string) error {
+	p, err := s.share(share)
+	if err != nil {
+		return err
+	}
+	p.Hold(reason)
+	return nil
+}
+
+// Rescan looks at a share's whole folder now.
+func (s *publishService) Rescan(share string) error {
+	p, err := s.share(share)
+	if err != nil {
+		return err
+	}
+	p.Rescan()
+	return nil
+}
+
+func (s *publishService) share(name string) (*publisher.Publisher, error) {
+	if p := s.shares[name]; p != nil {
+		return p, nil
+	}
+	return nil, s.noShare(name)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"waptsync/bus"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func liveShare() remoteShare {
+	return remoteShare{ShareReport: bus.ShareReport{State: stateLive, Seq: 90, Files: 512, Bytes: 30 << 30}}
+}
+
+// withRemotes is a main with one share and these remotes' copies of it.
+func withRemotes(remotes map[string]mainRemote) *mainStatus {
+	return &mainStatus{
+		header: header{rolePublisher, "1.0.0", noon}, Listen: "[::]:4222",
+		Shares:  map[string]mainShare{"wapt": {Dir: "/var/www/wapt", State: stateLive, Files: 512, Bytes: 30 << 30, Newest: noon.Add(-90 * time.Second)}},
+		Remotes: remotes,
+	}
+}
+
+func withCopy(sh remoteShare) map[string]mainRemote {
+	return map[string]mainRemote{"colmar": {Connected: true, Reported: noon, Shares: map[string]remoteShare{"wapt": sh}}}
+}
+
+func TestStatusTellsPeopleAndScripts(t *testing.T) {
+	behind := liveShare()
+	behind.State, behind.LagEvents, behind.LagBytes, behind.LagSeconds, behind.Estimate = "catching up", 12, 3<<20, 8, 3
+	away := liveShare()
+	away.State, away.LagEvents, away.LagSeconds = stateOffline, 4, 300
+	broken := liveShare()
+	broken.Errors, broken.Problems = 1, []bus.PathProblem{{Path: "a.wapt", Op: "write", Cause: "no space left on device", Hint: "free some"}}
+	held := withRemotes(withCopy(liveShare()))
+	held.Shares["wapt"] = mainShare{Dir: "/var/www/wapt", State: stateHeld, Files: 512, Held: "400 of 512 files are gone"}
+	offline := withCopy(away)
+	offline["colmar"] = mainRemote{Reported: noon.Add(-5 * time.Minute), Shares: offline["colmar"].Shares}
+	paused := withCopy(away)
+	paused["colmar"] = mainRemote{Paused: true, Shares: paused["colmar"].Shares}
+	two := withCopy(behind)
+	two["mulhouse"] = mainRemote{Connected: true, Shares: map[string]remoteShare{"wapt": liveShare()}}
+
+	for _, c := range []struct {
+		name   string
+		status serviceStatus
+		only   string
+		code   int
+	}{
+		{"level", withRemotes(withCopy(liveShare())), "", exitOK},
+		{"behind", withRemotes(two), "", exitBehind},
+		{"one-of-two", withRemotes(two), "mulhouse", exitOK},
+		{"offline", withRemotes(offline), "", exitBehind},
+		{"never", withRemotes(map[string]mainRemote{"colmar": {Shares: map[string]remoteShare{"wapt": {ShareReport: bus.ShareReport{State: stateOffline}}}}}), "", exitBehind},
+		{"paused", withRemotes(paused), "", exitOK},
+		{"problems", withRemotes(withCopy(broken)), "", exitBehind},
+		{"held", held, "", exitHeld},
+		{"alone", withRemotes(nil), "", exitOK},
+		{"remote", &remoteStatus{header: header{roleSubscriber, "1.0.0", noon}, Name: "colmar", Main: "main:4222", Connected: true, Shares: map[string]remoteShare{"wapt": liveShare()}}, "", exitOK},
+		{"remote-away", &remoteStatus{header: header{roleSubscriber, "1.0.0", noon}, Name: "colmar", Main: "main:4222", Cause: "connection refused", Shares: map[string]remoteShare{"wapt": away}}, "", exitBehind},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			raw, err := json.Marshal(c.status)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := parseStatus(raw) // as the command gets it
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			if err := s.print(&out, c.only); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "testdata/status/"+c.name+".golden", out.String())
+			if got := s.exit(c.only); got != c.code {
+				t.Errorf("exit code %d, want %d", got, c.code)
+			}
+		})
+	}
+}
+
+func TestLagIsWhatEitherSideKnows(t *testing.T) {
+	at := func(s int) time.Time { return noon.Add(time.Duration(s) * time.Second) }
+	report := func(events, bytes, received int64) bus.Report {
+		return bus.Report{Shares: map[string]bus.ShareReport{"wapt": {State: stateLive, LagEvents: events, LagBytes: bytes, Received: received}}}
+	}
+	var m reportMemory
+	if sh := m.share("wapt", true, 7, at(-10), at(0)); sh.State != stateUnknown || sh.LagEvents != 7 || sh.LagSeconds != 10 {
+		t.Errorf("before any report: %+v", sh)
+	}
+	m.take(report(0, 0, 0), at(0))
+	if sh := m.share("wapt", true, 0, at(-10), at(1)); sh.behind() || sh.LagSeconds != 0 {
+		t.Errorf("level: %+v", sh)
+	}
+	if sh := m.share("wapt", true, 3, at(-10), at(5)); sh.LagEvents != 3 || sh.LagSeconds != 4 {
+		t.Errorf("the main knows more than the report: %+v", sh)
+	}
+	m.take(report(2, 1000, 4000), at(4))
+	if sh := m.share("wapt", true, 0, at(-10), at(6)); sh.LagEvents != 2 || sh.Estimate != 1 {
+		t.Errorf("1,000 bytes left at 1,000 bytes a second: %+v", sh)
+	}
+	if sh := m.share("wapt", false, 0, at(-10), at(6)); sh.State != stateOffline || sh.Estimate != 0 {
+		t.Errorf("away: %+v", sh)
+	}
+}

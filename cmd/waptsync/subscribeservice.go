@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"waptsync/bus"
+	"waptsync/subscriber"
+)
+
+// subscribeService is a running remote. Its methods are what the control API,
+// and later the page, offer; they may be called concurrently.
+type subscribeService struct {
+	config     *SubscribeConfig
+	version    string
+	log        zerolog.Logger
+	membership *bus.Membership
+	client     *bus.Client
+	state      *subscriber.State
+	shares     map[string]*subscriber.Replica
+}
+
+// startSubscribe opens the state and begins to connect; Run then replicates.
+// It does not wait for the main. On an error nothing is left running.
+func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, version string, log zerolog.Logger) (_ *subscribeService, err error) {
+	s := &subscribeService{config: c, version: version, log: log, shares: make(map[string]*subscriber.Replica)}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.membership, err = loadMembership(data.path, c.Shares); err != nil {
+		return nil, err
+	}
+	identity, err := bus.LoadIdentity(data.path)
+	if err != nil {
+		return nil, err
+	}
+	if s.state, err = subscriber.OpenState(data.join("state.db")); err != nil {
+		return nil, err
+	}
+	if s.client, err = bus.Connect(ctx, bus.ClientOptions{Membership: s.membership, Identity: identity, Log: log}); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Shares)) {
+		if err := s.openShare(name); err != nil {
+			return nil, fmt.Errorf("opening share %s: %w", name, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *subscribeService) openShare(name string) error {
+	c := s.config.Shares[name]
+	o := subscriber.Options{
+		Share: name, Dir: c.Dir, State: s.state, Bus: s.client,
+		Trash: time.Duration(s.config.Trash), Rescan: time.Duration(s.config.Rescan), MinFree: int64(s.config.MinFree),
+		Logger: s.log,
+	}
+	var err error
+	if o.Owner, err = parseOwner(c.Owner); err != nil {
+		return err
+	}
+	if o.FileMode, err = parseMode(c.FileMode); err != nil {
+		return err
+	}
+	if o.DirMode, err = parseMode(c.DirMode); err != nil {
+		return err
+	}
+	s.shares[name], err = subscriber.New(o)
+	return err
+}
+
+// loadMembership reads what the join gave, and checks that it covers the shares.
+func loadMembership(data string, shares map[string]SubscribeShare) (*bus.Membership, error) {
+	m, err := bus.LoadMembership(data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withHint(errors.New("this host has not joined a main yet"),
+			"join first: `waptsync invite NAME` on the main prints a line for `waptsync join` here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, share := range slices.Sorted(maps.Keys(shares)) {
+		if !slices.Contains(m.Shares, share) {
+			return nil, withHint(fmt.Errorf("share %q is not among those that %s joined for: %s", share, m.Name, strings.Join(m.Shares, ", ")),
+				fmt.Sprintf("on the main: `waptsync remote revoke %s`, then `waptsync invite %s --share %s …`, and `waptsync join` here", m.Name, m.Name, share))
+		}
+	}
+	return m, nil
+}
+
+// Run replicates and reports until ctx ends or a share cannot go on.
+func (s *subscribeService) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		s.reportAll(ctx)
+	}()
+	err := runAll(ctx, s.shares)
+	cancel()
+	<-reported
+	return err
+}
+
+// Close disconnects and closes the state. Run must have returned.
+func (s *subscribeService) Close() {
+	if s.client != nil {
+		s.client.Close()
+	}
+	if s.state != nil {
+		if err := s.state.Close(); err != nil {
+			s.log.Error().Err(err).Msg("closing the state failed; the next start may compare more than needed")
+		}
+	}
+}
+
+func (s *subscribeService) reports() map[string]bus.ShareReport {
+	out := make(map[string]bus.ShareReport)
+	for name, r := range s.shares {
+		out[name] = r.Report()
+	}
+	return out
+}
+
+// Shares is the state of every share now.
+func (s *subscribeService) Shares() map[string]remoteShare {
+	now := time.Now()
+	out := make(map[string]remoteShare)
+	for name, r := range s.reports() {
+		sh := remoteShare{ShareReport: r}
+		if (r.LagEvents > 0 || r.LagBytes > 0) && !r.Oldest.IsZero() {
+			sh.LagSeconds = max(0, now.Sub(r.Oldest).Seconds())
+		}
+		out[name] = sh
+	}
+	return out
+}
+
+// Status is the state of this remote now.
+func (s *subscribeService) Status() *remoteStatus {
+	out := &remoteStatus{
+		header: header{roleSubscriber, s.version, time.Now()},
+		Name:   s.membership.Name, Main: s.membership.Address,
+		Connected: s.client.Connected(), Wire: s.client.Received(), Shares: s.Shares(),
+	}
+	if err := s.client.Trouble(); err != nil && !out.Connected {
+		out.Cause = err.Error()
+	}
+	return out
+}
+
+func (s *subscribeService) share(name string) (*subscriber.Replica, error) {
+	if r := s.shares[name]; r != nil {
+		return r, nil
+	}
+	return nil, withHint(fmt.Errorf("share %q: %w", name, errNotFound),
+		"replicated here: "+strings.Join(slices.Sorted(maps.Keys(s.shares)), ", "))
+}
