@@ -6,15 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/semaphore"
 )
 
+const requestTimeout = 30 * time.Second // of a request whose context has no end
+
 // fetchInFlight bounds the content bytes that a client has asked for and its
 // callers have not taken. It is also what a lost connection may cost.
 const fetchInFlight = 8 << 20
+
+// bulkProbe is how long the bulk connection may take to show life once that of
+// the events is gone.
+const bulkProbe = 5 * time.Second
 
 // ErrNotConnected is returned when a request cannot be sent, or its answer
 // cannot come, because the connection is away. Trying again later may help.
@@ -61,11 +68,11 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 		changes:    make(chan struct{}),
 		feeds:      map[string]*Feed{},
 	}
-	events, err := newLink(&o, "events", c.update)
+	events, err := newLink(&o, "events", eventsPing, eventsPings, c.eventsChanged)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the main: %w", err)
 	}
-	bulk, err := newLink(&o, "bulk", c.update)
+	bulk, err := newLink(&o, "bulk", bulkPing, bulkPings, c.update)
 	if err != nil {
 		events.conn.Close()
 		return nil, fmt.Errorf("connecting to the main: %w", err)
@@ -79,6 +86,24 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 	}
 	c.update()
 	return c, nil
+}
+
+// eventsChanged is update for the connection that notices a cut link first,
+// and makes the other one look, too.
+func (c *Client) eventsChanged() {
+	c.update()
+	c.mu.Lock()
+	events, bulk := c.events, c.bulk
+	c.mu.Unlock()
+	if events == nil || bulk == nil {
+		return
+	}
+	if up, _, _ := events.state(); up {
+		return
+	}
+	if up, _, _ := bulk.state(); up {
+		go bulk.probe(context.Background(), bulkProbe)
+	}
 }
 
 // update tells who waits on Changes when Connected changes. The links call it,

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// answerSilence without a message of an answer means that it, or the
-	// request, was lost. The main may be busy with a file before ours.
-	answerSilence = 20 * time.Second
+	// After answerSilence without a message the connection must show life; the
+	// message may be behind others on a slow link, or the main busy with a
+	// large file. After answerPatience it is not waited for any longer.
+	answerSilence  = 20 * time.Second
+	answerPatience = 3 * time.Minute
 	// itemCost is what an item weighs beside its bytes in what is in flight.
 	itemCost = 64
 )
@@ -35,7 +37,7 @@ func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink fun
 		return nil, fmt.Errorf("fetching of %s: %w", share, err)
 	}
 	for from := 0; from < len(items); {
-		part, request := c.nextRequest(items[from:])
+		part, request := nextRequest(items[from:])
 		base := from
 		partErrs, err := c.fetch(ctx, share, part, request, func(item int, offset int64, piece []byte) error {
 			return sink(base+item, offset, piece)
@@ -76,7 +78,7 @@ func checkItems(items []Item) error {
 
 // nextRequest encodes as many of items as one message may ask for. Only paths
 // of some KiB each make it fewer than all.
-func (c *Client) nextRequest(items []Item) ([]Item, *fetchRequest) {
+func nextRequest(items []Item) ([]Item, *fetchRequest) {
 	size, paths := 0, 0
 	var before Item
 	var scratch []byte
@@ -136,22 +138,31 @@ func (c *Client) exchange(ctx context.Context, subject string, request func(nonc
 	}
 	silence := time.NewTimer(answerSilence)
 	defer silence.Stop()
+	last, traffic := time.Now(), c.bulk.conn.Stats().InMsgs
 	for {
 		select {
 		case m := <-answers:
 			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 				return requestError(ctx, nats.ErrNoResponders)
 			}
-			if last, err := take(m); last || err != nil {
+			if done, err := take(m); done || err != nil {
 				return err
 			}
-			silence.Reset(answerSilence)
+			last = time.Now()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-down:
 			return fmt.Errorf("%w: %w: the connection broke", ErrInterrupted, ErrNotConnected)
 		case <-silence.C:
-			return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, answerSilence)
+			if waited := time.Since(last); waited > answerPatience {
+				return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, waited.Round(time.Second))
+			}
+			if now := c.bulk.conn.Stats().InMsgs; now != traffic {
+				traffic = now
+			} else if err := c.bulk.probe(ctx, answerSilence); err != nil {
+				return fmt.Errorf("%w: %w", ErrInterrupted, err)
+			}
 		}
+		silence.Reset(answerSilence)
 	}
 }

@@ -9,11 +9,12 @@ import (
 	"sync/atomic"
 )
 
-// A feed's pulls: at most three requests are open, so 1.5 MiB may be on their
-// way. On a link of 300 ms that is 40 Mbit/s of events alone.
+// A feed's pulls: at most three requests are open, so 1,500 events may be on
+// their way, mostly 300 to 400 bytes each. On a link of 1 Mbit/s that is 5 s,
+// so that answers to pings do not come too late.
 const (
-	feedBatch = 1024
-	feedBytes = 512 << 10
+	feedBatch = 512
+	feedBytes = 128 << 10
 )
 
 // ErrFeedLost is returned by Feed.Next when the connection, the stream or the

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,14 +15,19 @@ import (
 
 const (
 	linkDialTimeout = 10 * time.Second
-	// The third ping without an answer ends it: a link that was cut shows
-	// after 15 to 20 s.
-	linkPing        = 5 * time.Second
-	linkPings       = 2
+	// The fourth ping without an answer ends the events' connection: a link
+	// that was cut shows after 15 to 20 s. What a feed asks for must come
+	// faster than that, or the answers to the pings wait behind it.
+	eventsPing  = 5 * time.Second
+	eventsPings = 3
+	// On the bulk connection they do wait, behind up to fetchInFlight, which
+	// is more than a minute on a link of 1 Mbit/s. There link.probe finds out.
+	bulkPing  = time.Minute
+	bulkPings = 3
+
 	firstRetry      = 100 * time.Millisecond
 	slowestRetry    = 15 * time.Second
-	requestTimeout  = 30 * time.Second // of a request whose context has no end
-	redialsToSlowed = 8                // doublings from firstRetry to above slowestRetry
+	redialsToSlowed = 8 // doublings from firstRetry to above slowestRetry
 )
 
 // link is one connection of a remote to its main, which is made again for ever.
@@ -37,7 +43,7 @@ type link struct {
 }
 
 // newLink starts connecting and returns at once.
-func newLink(o *ClientOptions, name string, changed func()) (*link, error) {
+func newLink(o *ClientOptions, name string, ping time.Duration, pings int, changed func()) (*link, error) {
 	l := &link{
 		inbox:   inboxPrefix + "." + o.Membership.Inbox + "." + name,
 		changed: changed,
@@ -74,8 +80,8 @@ func newLink(o *ClientOptions, name string, changed func()) (*link, error) {
 		nats.IgnoreDiscoveredServers(),
 		// No buffer while disconnected: the caller shall know that nothing is sent.
 		nats.ReconnectBufSize(-1),
-		nats.PingInterval(linkPing),
-		nats.MaxPingsOutstanding(linkPings),
+		nats.PingInterval(ping),
+		nats.MaxPingsOutstanding(pings),
 		nats.ConnectHandler(func(*nats.Conn) { l.set(nil) }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.set(nil) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -123,6 +129,21 @@ func (l *link) state() (up bool, down <-chan struct{}, trouble error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.up, l.down, l.trouble
+}
+
+// probe returns nil if the connection shows life within d: an answer to a
+// ping, or any message, behind which the answer may have to wait. Else it has
+// the connection made anew.
+func (l *link) probe(ctx context.Context, d time.Duration) error {
+	before := l.conn.Stats().InMsgs
+	pingCtx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	err := l.conn.FlushWithContext(pingCtx)
+	if err == nil || ctx.Err() != nil || l.conn.Stats().InMsgs != before {
+		return nil
+	}
+	l.conn.ForceReconnect() // fails only on a closed connection
+	return fmt.Errorf("%w: no sign of life for %s: %w", ErrNotConnected, d, err)
 }
 
 // retryDelay grows with the attempts, and is spread so that a thousand remotes

@@ -1,0 +1,126 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+func TestAHelloIsForOnesOwnSharesOnly(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	ctx, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
+	defer cancel()
+	if w, err := c.Hello(ctx, "wapt-host", Position{}); err == nil {
+		t.Errorf("got %+v", w)
+	}
+}
+
+func TestAClientSaysWhyItIsNotConnected(t *testing.T) {
+	b := startBus(t)
+	o := b.member(t, "colmar")
+	b.service.Close()
+	b.Server.Close()
+	c, err := Connect(testContext(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.Connected() || c.Trouble() == nil {
+		t.Errorf("connected %v, trouble %v", c.Connected(), c.Trouble())
+	}
+	waitFor(t, "the trouble names the cause", func() bool { return strings.Contains(c.Trouble().Error(), "refused") })
+	if _, err := c.Hello(testContext(t), "wapt", Position{}); !errors.Is(err, ErrNotConnected) {
+		t.Errorf("hello: got %v, want ErrNotConnected", err)
+	}
+	if _, err := c.Feed(testContext(t), "wapt"); !errors.Is(err, ErrFeedLost) {
+		t.Errorf("feed: got %v, want ErrFeedLost", err)
+	}
+	if _, err := c.Fetch(testContext(t), "wapt", []Item{{Path: "a", Length: 1}}, nil); !errors.Is(err, ErrNotConnected) {
+		t.Errorf("fetch: got %v, want ErrNotConnected", err)
+	}
+	b.options.Listen = o.Membership.Address
+	b.start(t)
+	mustConnect(t, c)
+}
+
+func TestARevokedRemoteComesBackWhenItMay(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	pause := func(paused bool) {
+		if err := b.options.Registry.SetPaused("colmar", paused); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Apply(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause(true)
+	waitFor(t, "both connections are cut and refused", func() bool {
+		events, _, whyEvents := c.events.state()
+		bulk, _, whyBulk := c.bulk.state()
+		return !events && !bulk && !c.Connected() &&
+			strings.Contains(whyEvents.Error(), "uthorization") && strings.Contains(whyBulk.Error(), "uthorization")
+	})
+	pause(false)
+	mustConnect(t, c)
+}
+
+func TestAReportIsTakenAndKept(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	want := Report{Host: "srv-colmar", Shares: map[string]ShareReport{"wapt": {State: "live", Seq: 7}}}
+	if err := c.Report(testContext(t), &want); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-b.reports; got.Host != want.Host || got.Shares["wapt"].Seq != 7 {
+		t.Errorf("got %+v", got)
+	}
+	s, err := b.JetStream().Stream(testContext(t), remotesStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.GetLastMsgForSubject(testContext(t), "rm.colmar")
+	if err != nil || !bytes.Contains(m.Data, []byte("srv-colmar")) {
+		t.Errorf("kept %v, %v", m, err)
+	}
+	want.Host = strings.Repeat("x", maxReportBytes)
+	if err := c.Report(testContext(t), &want); err == nil {
+		t.Error("a report above the limit was sent")
+	}
+}
+
+// What answers remotes must not be led to answer somebody else.
+func TestAReplyToAForeignInboxIsDropped(t *testing.T) {
+	b := startBus(t)
+	other := b.remote(t, "nancy")
+	c := b.remote(t, "colmar")
+	item := b.files.add(t, "a", []byte("hello"))
+	request := (&fetchRequest{items: []Item{item}}).append(nil)
+	foreign := other.bulk.inbox + ".reply.x"
+	n := int64(0)
+	for subject, data := range map[string][]byte{
+		"ws.fetch.wapt.colmar": request,
+		"ws.hello.wapt.colmar": []byte("{}"),
+		"ws.report.colmar":     []byte("{}"),
+	} {
+		for _, reply := range []string{foreign, "_R.x", "_R." + c.membership.Inbox, "ev.wapt.x", "$JS.API.STREAM.PURGE.EVENTS_wapt", ""} {
+			if err := c.bulk.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	waitFor(t, "all are refused", func() bool { return b.service.Refused() == n })
+	if b.files.opened.Load() != 0 || len(b.reports) != 0 {
+		t.Errorf("%d files were opened, %d reports taken", b.files.opened.Load(), len(b.reports))
+	}
+	if p, err := b.logs["wapt"].Pending(testContext(t), "colmar"); p != -1 || err != nil {
+		t.Errorf("a consumer was made: %d, %v", p, err)
+	}
+}
