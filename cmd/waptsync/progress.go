@@ -61,6 +61,7 @@ func progress(ctx context.Context, out io.Writer, log zerolog.Logger, get func()
 		every = barEvery
 		defer bar.set("")
 	}
+	var most int64 // that was left since all was there last
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -70,8 +71,11 @@ func progress(ctx context.Context, out io.Writer, log zerolog.Logger, get func()
 		case <-tick.C:
 		}
 		total := sum(get())
+		if most = max(most, total.left); !total.behind {
+			most = 0
+		}
 		if terminal {
-			bar.set(total.bar(columns(bar.out)))
+			bar.set(total.bar(columns(bar.out), most))
 		} else if total.behind {
 			log.Info().Int64("files", total.files).Int64("behind_events", total.events).
 				Str("behind_bytes", showBytes(total.left)).Int64("errors", total.errors).Msg("replicating")
@@ -81,7 +85,7 @@ func progress(ctx context.Context, out io.Writer, log zerolog.Logger, get func()
 
 // totals are the shares of a remote taken together.
 type totals struct {
-	files, bytes, events, left, errors int64
+	files, events, left, errors int64
 	behind                             bool
 	transfer                           string
 	states                             []string
@@ -90,7 +94,7 @@ type totals struct {
 func sum(shares map[string]remoteShare) (t totals) {
 	for _, name := range slices.Sorted(maps.Keys(shares)) {
 		s := shares[name]
-		t.files, t.bytes = t.files+s.Files, t.bytes+s.Bytes
+		t.files += s.Files
 		t.events, t.left, t.errors = t.events+s.LagEvents, t.left+s.LagBytes, t.errors+s.Errors
 		if s.LagEvents > 0 || s.LagBytes > 0 {
 			t.behind = true
@@ -103,24 +107,25 @@ func sum(shares map[string]remoteShare) (t totals) {
 	return t
 }
 
-// bar draws at most width columns, or nothing when all is there.
-func (t totals) bar(width int) string {
+// bar draws at most width columns, or nothing when all is there. most is the
+// bytes that were left at the beginning.
+func (t totals) bar(width int, most int64) string {
 	if !t.behind {
 		return ""
 	}
 	done := 1.0
-	if all := t.bytes + t.left; all > 0 {
-		done = float64(t.bytes) / float64(all)
+	if most > 0 {
+		done = 1 - float64(t.left)/float64(most)
 	}
 	filled := min(barWidth, max(0, int(done*barWidth)))
-	line := fmt.Sprintf("[%s%s] %3.0f %%  %s left, %d files  %s  %s",
+	line := fmt.Sprintf("[%s%s] %3.0f %%  %s left, %s  %s  %s",
 		strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), done*100,
-		showBytes(t.left), t.events, strings.Join(t.states, ", "), t.transfer)
+		showBytes(t.left), plural(t.events, "event", "events"), strings.Join(t.states, ", "), t.transfer)
 	line = strings.ToValidUTF8(line, "?")
 	if r := []rune(line); len(r) >= width {
 		line = string(r[:width-1])
 	}
-	return line
+	return strings.TrimRight(line, " ")
 }
 
 // columns is the width of the terminal behind w, or 80.

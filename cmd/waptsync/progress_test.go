@@ -27,15 +27,15 @@ func TestTheBarFitsAndShowsWhatIsLeft(t *testing.T) {
 		State: "catching up", Files: 3, Bytes: 3 << 20, LagEvents: 2, LagBytes: 1 << 20,
 		Transfers: []bus.Transfer{{Path: "été\xff" + strings.Repeat("x", 200)}},
 	}}}
-	line := sum(shares).bar(80)
+	line := sum(shares).bar(80, 4<<20)
 	if n := len([]rune(line)); n >= 80 {
 		t.Errorf("%d columns", n)
 	}
-	if !strings.HasPrefix(line, "[##################......]  75 %  1.0 MiB left, 2 files  wapt catching up") {
+	if !strings.HasPrefix(line, "[##################......]  75 %  1.0 MiB left, 2 events  wapt catching up") {
 		t.Errorf("bar is %q", line)
 	}
 	shares["wapt"] = liveShare()
-	if line := sum(shares).bar(80); line != "" {
+	if line := sum(shares).bar(80, 4<<20); line != "" {
 		t.Errorf("a share that is level shows %q", line)
 	}
 }

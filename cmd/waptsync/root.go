@@ -43,6 +43,22 @@ const rootExamples = `  waptsync demo --once                                    
   waptsync subscribe --share wapt=/var/www/wapt            on the remote
   waptsync status                                          on either`
 
+// usage is cobra's own, with the examples at the end: what was read last is
+// tried first.
+const usage = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}
+`
+
 // run runs one command line. An error before the command itself began is one
 // of usage.
 func (a *app) run(ctx context.Context, args []string) error {
@@ -73,6 +89,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageTemplate(usage)
 	root.AddCommand(
 		a.newDemoCommand(),
 		a.newPublishCommand(),

@@ -81,7 +81,12 @@ func (d *Duration) UnmarshalText(b []byte) error { return d.Set(string(b)) }
 // MarshalText writes a duration so that Set reads the same one.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-func (d Duration) String() string { return time.Duration(d).String() }
+func (d Duration) String() string {
+	if days := time.Duration(d) / day; days > 0 && time.Duration(d)%day == 0 {
+		return fmt.Sprintf("%dd", days)
+	}
+	return time.Duration(d).String()
+}
 
 // Type names the value in a flag's usage.
 func (d *Duration) Type() string { return "DURATION" }
