@@ -86,9 +86,9 @@ func progress(ctx context.Context, out io.Writer, log zerolog.Logger, get func()
 // totals are the shares of a remote taken together.
 type totals struct {
 	files, events, left, errors int64
-	behind                             bool
-	transfer                           string
-	states                             []string
+	behind                      bool
+	transfer                    string
+	states                      []string
 }
 
 func sum(shares map[string]remoteShare) (t totals) {
