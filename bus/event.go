@@ -40,6 +40,10 @@ type Event struct {
 	// InWindow: the content's objects were put to the objects stream before
 	// this event. A hint: the window forgets.
 	InWindow bool
+	// Incomplete: the file is an index, and it names files that the main itself
+	// lacks, or has with other content. It was published all the same, because
+	// waiting for them had no end; a remote must not wait for them either.
+	Incomplete bool
 
 	// Target of a symbolic link, relative to the link's own folder.
 	Target string

@@ -20,6 +20,7 @@ const (
 	flagInWindow
 	flagFrom
 	flagZip
+	flagIncomplete
 )
 
 const (
@@ -84,6 +85,9 @@ func (e *Event) flags() byte {
 	if e.Content.Params.Zip {
 		f |= flagZip
 	}
+	if e.Incomplete {
+		f |= flagIncomplete
+	}
 	return f
 }
 
@@ -122,6 +126,7 @@ func DecodeEvent(b []byte) (Event, error) {
 		case KindFile:
 			e.Content.decode(&d, flags)
 			e.InWindow = flags&flagInWindow != 0
+			e.Incomplete = flags&flagIncomplete != 0
 			if flags&flagFrom != 0 {
 				e.From = string(d.bytes(maxPathLength))
 			}
@@ -180,7 +185,7 @@ func (e *Event) check() error {
 			}
 		}
 	case KindDir, KindSymlink, KindDeleted:
-		if e.Content != (Content{}) || e.From != "" || e.InWindow {
+		if e.Content != (Content{}) || e.From != "" || e.InWindow || e.Incomplete {
 			return eventError("content", "only a file has one")
 		}
 	default:

@@ -35,12 +35,15 @@ func bigFileEvent(path string) *Event {
 func goodEvents() map[string]*Event {
 	empty := fileEvent("empty")
 	empty.Content = Content{Digest: objects.Sum(nil)}
+	incomplete := fileEvent("wapt/Packages")
+	incomplete.Incomplete = true
 	before1970 := fileEvent("old")
 	before1970.MTime, before1970.Origin.CTime = math.MinInt64, -1
 	return map[string]*Event{
 		"file":        fileEvent("wapt/tis-firefox_115_x64.wapt"),
 		"big file":    bigFileEvent("wapt/tis-windows.wapt"),
 		"empty file":  empty,
+		"incomplete":  incomplete,
 		"before 1970": before1970,
 		"not UTF-8":   fileEvent("wapt/\xff\xfe.wapt"),
 		"dir":         {Kind: KindDir, Generation: testGeneration, Path: "a/b", Mode: 0o755},
@@ -102,6 +105,7 @@ func TestBadEventsAreNotEncoded(t *testing.T) {
 		},
 		"from out of the share": func(e *Event) { e.From = "/etc/passwd" },
 		"target of a file":      func(e *Event) { e.Target = "x" },
+		"incomplete dir":        func(e *Event) { *e = Event{Kind: KindDir, Path: "a", Incomplete: true} },
 		"content of a dir":      func(e *Event) { e.Kind = KindDir },
 		"link without target":   func(e *Event) { *e = Event{Kind: KindSymlink, Path: "a"} },
 		"link to a NUL":         func(e *Event) { *e = Event{Kind: KindSymlink, Path: "a", Target: "a\x00"} },
