@@ -29,7 +29,7 @@ func TestThreeWaysOfBytes(t *testing.T) {
 	}{
 		{"a new file comes once", func(t *testing.T) { write(t, data, dir, "big") }, size, size * 11 / 10},
 		{"renamed", func(t *testing.T) { check(t, os.Rename(in("big"), in("renamed"))) }, 0, 50_000},
-		{"copied", func(t *testing.T) { write(t, data, dir, "copy") }, 0, 100_000},
+		{"copied", func(t *testing.T) { write(t, data, dir, "tis-app_1.0-1_x64.wapt") }, 0, 100_000},
 		{"a folder of small files", func(t *testing.T) { // pieces of the big one, but they may come as their own
 			makeDirs(t, in("folder"))
 			for i := range 20 {
@@ -37,22 +37,22 @@ func TestThreeWaysOfBytes(t *testing.T) {
 			}
 		}, 0, size / 4 * 11 / 10},
 		{"the folder renamed", func(t *testing.T) { check(t, os.Rename(in("folder"), in("moved"))) }, 0, 60_000},
-		{"next version under a new name", func(t *testing.T) {
+		{"next version of a package", func(t *testing.T) {
 			next := append(rng.data(12_345), data[:size/2]...)
 			next = append(next, rng.data(size/20)...)
-			write(t, append(next, data[size/2:]...), dir, "next")
-			check(t, os.Remove(in("copy")))
+			write(t, append(next, data[size/2:]...), dir, "tis-app_1.1-1_x64.wapt")
+			check(t, os.Remove(in("tis-app_1.0-1_x64.wapt")))
 		}, size / 20, size / 3},
 		{"appended", func(t *testing.T) {
-			f, err := os.OpenFile(in("renamed"), os.O_WRONLY|os.O_APPEND, 0)
+			f, err := os.OpenFile(in("tis-app_1.1-1_x64.wapt"), os.O_WRONLY|os.O_APPEND, 0)
 			check(t, err)
 			_, err = f.Write(rng.data(10_000))
 			check(t, err)
 			check(t, f.Close())
 		}, 10_000, size / 4},
 		{"mode and mtime", func(t *testing.T) {
-			check(t, os.Chmod(in("next"), 0o600))
-			chtimes(t, in("next"), time.Unix(1_500_000_000, 1))
+			check(t, os.Chmod(in("renamed"), 0o600))
+			chtimes(t, in("renamed"), time.Unix(1_500_000_000, 1))
 		}, 0, 50_000},
 	}
 	for _, c := range cases {

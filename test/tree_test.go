@@ -192,7 +192,7 @@ func (e entry) String() string {
 	case e.kind == fs.ModeSymlink:
 		return fmt.Sprintf("link to %q", e.target)
 	case e.kind.IsRegular():
-		return fmt.Sprintf("file %v of %d bytes at %s", e.mode, e.size, time.Unix(0, e.mtime).UTC().Format("15:04:05.000000000"))
+		return fmt.Sprintf("file %v of %d bytes at %s", e.mode, e.size, time.Unix(0, e.mtime).UTC().Format("2006-01-02 15:04:05.000000000"))
 	}
 	return e.kind.String()
 }

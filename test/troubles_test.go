@@ -13,14 +13,15 @@ import (
 
 // TestUnreplicableFileStopsNothing gives a remote a disk that is too small
 // for one of the files: the others arrive, the status names the path and the
-// cause, and when there is room the file comes by itself.
+// cause, and when there is room the file comes by itself. A remote leaves 256
+// MiB free unless told otherwise, so the disk is a little larger than that.
 func TestUnreplicableFileStopsNothing(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}
 	rng := newRandom(t)
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
-	if err := tool("mount", "-t", "tmpfs", "-o", "size=8m", "small", r.dir("wapt")); err != nil {
+	if err := tool("mount", "-t", "tmpfs", "-o", "size=280m", "small", r.dir("wapt")); err != nil {
 		t.Skipf("no tmpfs: %v", err)
 	}
 	t.Cleanup(func() { // before the test's folder goes; the service may still be in it
@@ -35,7 +36,7 @@ func TestUnreplicableFileStopsNothing(t *testing.T) {
 	r.start()
 	trees.wait(t, 30*time.Second, m, r)
 
-	write(t, rng.data(20_000_000), m.dir("wapt"), "large")
+	write(t, rng.data(40_000_000), m.dir("wapt"), "large")
 	r.waitStatus(time.Minute, "reports the file for which there is no room", func(st status) bool {
 		for _, p := range st.Shares["wapt"].Problems {
 			if p.Path == "large" && strings.Contains(p.Cause, "no space") {
@@ -48,7 +49,7 @@ func TestUnreplicableFileStopsNothing(t *testing.T) {
 	check(t, os.Remove(filepath.Join(m.dir("wapt"), "first")))
 	trees.wait(t, time.Minute, m, r)
 
-	check(t, tool("mount", "-o", "remount,size=64m", r.dir("wapt")))
+	check(t, tool("mount", "-o", "remount,size=400m", r.dir("wapt")))
 	waitEqual(t, 2*time.Minute, m, r) // what waits is tried again, at growing distances
 	r.waitStatus(time.Minute, "has no problem left", func(st status) bool { return len(st.Shares["wapt"].Problems) == 0 })
 }
@@ -63,7 +64,8 @@ func TestUnreadableFileStopsNothing(t *testing.T) {
 	const nobody = 65534
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	m.who = &syscall.Credential{Uid: nobody, Gid: nobody}
-	for dir := m.dir("wapt"); dir != "/" && dir != "."; dir = filepath.Dir(dir) {
+	check(t, os.Chmod(filepath.Dir(filepath.Dir(m.data)), 0o755)) // t.TempDir keeps others out
+	for dir := m.dir("wapt"); dir != "/"; dir = filepath.Dir(dir) {
 		if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm()&0o005 != 0o005 {
 			t.Skipf("another user cannot reach %s", dir)
 		}
