@@ -46,3 +46,10 @@ func (c *claims) release(digest objects.ID, it *item) []*item {
 	delete(c.by, digest)
 	return cl.followers
 }
+
+// taken says whether an item brings the content.
+func (c *claims) taken(digest objects.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by[digest] != nil
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/objects"
 )
 
 // positionPause is how often the position alone is stored while events come
@@ -81,7 +82,13 @@ func (s *session) commit(ctx context.Context, ops []op) error {
 	for _, o := range slices.Concat(b.done, b.again) {
 		examine = append(examine, s.claims.release(o.content.Digest, o.item)...)
 	}
+	for _, digest := range b.unwanted {
+		if !s.claims.taken(digest) {
+			s.stage.discard(partName(digest))
+		}
+	}
 	s.noteCommitted(b)
+	poke(s.progress)
 	if s.reconciling && passed.marker == s.welcome.Generation {
 		poke(s.marker)
 	}
@@ -159,6 +166,7 @@ type batch struct {
 	again    []op // what they were planned on changed meanwhile
 	waits    []waiting
 	failures int
+	unwanted []objects.ID // contents that waited, and were overtaken by a newer event
 }
 
 func newBatch(s *session, ops []op) *batch {
@@ -316,8 +324,12 @@ func (b *batch) store(tx *stateTx) error {
 	if k, _ := tx.waits.Cursor().First(); k != nil {
 		for i := range b.done {
 			if o := &b.done[i]; o.fail == nil {
-				if err := tx.settleWaiting(o.event.Path, o.seq); err != nil {
+				digest, err := tx.settleWaiting(o.event.Path, o.seq)
+				if err != nil {
 					return err
+				}
+				if !digest.IsZero() && digest != o.content.Digest {
+					b.unwanted = append(b.unwanted, digest)
 				}
 			}
 		}

@@ -13,8 +13,8 @@ import (
 const compareStep = 1024
 
 // watchTree compares the folder with what it should be: after a reconcile's last
-// event with what the main has, else at the beginning, and again from time to
-// time. It suspects only; what to do is decided under the commit lock.
+// event with what the main has, else when it has caught up, and again from time
+// to time. It suspects only; what to do is decided under the commit lock.
 func (s *session) watchTree(ctx context.Context) error {
 	if s.reconciling {
 		select {
@@ -25,6 +25,8 @@ func (s *session) watchTree(ctx context.Context) error {
 		if err := s.removeUnconfirmed(ctx); err != nil {
 			return err
 		}
+	} else if err := s.waitCaughtUp(ctx); err != nil {
+		return err
 	}
 	compared := s.reconciling
 	for {
@@ -34,6 +36,9 @@ func (s *session) watchTree(ctx context.Context) error {
 			}
 		}
 		compared = false
+		if err := s.clearParts(); err != nil {
+			return err
+		}
 		if err := s.r.expireTrash(ctx, s.tree); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -50,6 +55,30 @@ func (s *session) watchTree(ctx context.Context) error {
 		}
 		if err := s.keepTime(); err != nil {
 			return err
+		}
+	}
+}
+
+// idlePause is how long nothing must come before a stream that ends with gaps is
+// taken as seen to its end.
+const idlePause = 5 * time.Second
+
+// waitCaughtUp returns when all that the main had at the hello is on disk. Before
+// that, a file that a killed predecessor brought in and had not noted yet would
+// be taken for a local change.
+func (s *session) waitCaughtUp(ctx context.Context) error {
+	for {
+		if s.win.passedSeq() >= s.welcome.Last {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.progress:
+		case <-time.After(idlePause):
+			if moved, idle := s.win.moved(); idle && !moved {
+				return nil
+			}
 		}
 	}
 }

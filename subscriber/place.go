@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -339,7 +340,7 @@ func (b *batch) syncTouched() error {
 	}
 	for dir := range b.touched {
 		f, err := b.v.folder(dir)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			continue // deleted in the same batch
 		}
 		if err == nil {

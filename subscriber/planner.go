@@ -108,6 +108,13 @@ func (w *window) moved() (moved, idle bool) {
 	return len(w.slots) > 0 && !w.slots[0].open, w.live == 0 && w.behind == 0
 }
 
+// passedSeq is the sequence up to which all is resolved.
+func (w *window) passedSeq() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passed.seq
+}
+
 // crowded says whether park has something to do.
 func (w *window) crowded() bool {
 	w.mu.Lock()

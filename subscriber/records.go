@@ -160,16 +160,20 @@ func (t *stateTx) putWaiting(w *waiting) error {
 	return put(t.waits, []byte(w.Event.Path), w.append)
 }
 
-// settleWaiting forgets what waits for a path, unless it is newer than seq.
-func (t *stateTx) settleWaiting(path string, seq uint64) error {
+// settleWaiting forgets what waits for a path, unless it is newer than seq, and
+// returns the content that it wanted.
+func (t *stateTx) settleWaiting(path string, seq uint64) (digest objects.ID, err error) {
 	v := t.waits.Get([]byte(path))
 	if v == nil {
-		return nil
+		return objects.ID{}, nil
 	}
-	if w, err := decodeWaiting(v); err == nil && w.Seq > seq {
-		return nil
+	if w, err := decodeWaiting(v); err == nil {
+		if w.Seq > seq {
+			return objects.ID{}, nil
+		}
+		digest = w.Event.Content.Digest
 	}
-	return t.dropWaiting(path)
+	return digest, t.dropWaiting(path)
 }
 
 // dropWaiting forgets what waits for a path.

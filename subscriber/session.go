@@ -44,6 +44,8 @@ type session struct {
 	claims claims
 	marker chan struct{} // poked when all the main had was seen
 
+	progress chan struct{} // poked after each commit
+
 	mu     sync.Mutex
 	active map[*item]struct{} // transfers under way
 	swept  bool               // the tree was compared with all the main has
@@ -77,6 +79,8 @@ func (r *Replica) follow(ctx context.Context) error {
 		large:  make(chan *item, maxSlots),
 		active: make(map[*item]struct{}),
 		marker: make(chan struct{}, 1),
+
+		progress: make(chan struct{}, 1),
 	}
 	s.claims.by = make(map[objects.ID]*claim)
 	if err := s.hello(ctx); err != nil {
@@ -275,10 +279,10 @@ func (s *session) give(it *item) bool {
 }
 
 // failed gives an item up for now; the committer moves it to the waiting bucket.
+// What a transfer has so far stays in the stage.
 func (s *session) failed(it *item, op string, err error) {
 	it.fail = problemOf(op, err)
 	s.stage.discardUnlessPart(it.staged)
-	it.staged = ""
 	s.give(it)
 }
 

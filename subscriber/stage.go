@@ -23,9 +23,13 @@ const (
 	partEnd   = ".part"
 )
 
-// partAge is how long an interrupted transfer is kept for its content to be
-// wanted again.
-const partAge = 7 * 24 * time.Hour
+// partAge is how long an interrupted transfer is kept at most. unwantedAge is how
+// long when no event is known that wants its content: one may be on its way, of
+// a file renamed meanwhile.
+const (
+	partAge     = 7 * 24 * time.Hour
+	unwantedAge = 10 * time.Minute
+)
 
 // stage is the folder where contents are made ready, on the share's own file
 // system so that a rename brings them in.
@@ -111,6 +115,40 @@ func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 36) }
 // partName is where a content of several objects is put together: the same name
 // after a restart, so that it goes on.
 func partName(digest objects.ID) string { return digest.String() + partEnd }
+
+// clearParts removes interrupted transfers of contents that nobody wants any
+// more.
+func (s *session) clearParts() error {
+	old := make(map[string]bool)
+	err := eachName(s.stage.dir, func(name string) error {
+		st, err := s.stage.dir.lstat(name)
+		if err == nil && strings.HasSuffix(name, partEnd) && s.r.now().Sub(time.Unix(0, st.mtime)) > unwantedAge {
+			old[name] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return broken("clearing the stage", err)
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	err = s.r.state.view(func(tx *stateTx) error {
+		tx.walkDue(nil, func(_ []byte, w waiting) bool {
+			delete(old, partName(w.Event.Content.Digest))
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		return broken("reading the state", err)
+	}
+	s.win.eachContent(func(digest objects.ID) { delete(old, partName(digest)) })
+	for name := range old {
+		s.stage.discard(name)
+	}
+	return nil
+}
 
 // discard removes a staged file that nobody wants any more.
 func (s *stage) discard(name string) {

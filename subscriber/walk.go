@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"syscall"
 
 	"waptsync/bus"
 )
@@ -17,7 +18,7 @@ func walkTree(ctx context.Context, t *tree, dir string, fn func(path string, kin
 	f, err := v.folder(dir)
 	if err != nil {
 		v.close()
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotDir) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil
 		}
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"waptsync/bus"
+	"waptsync/objects"
 )
 
 // Bounds of the window. The bus delivers at most 20,000 events that are not
@@ -273,6 +274,17 @@ func (w *window) pending(path string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.byPath[path] != nil
+}
+
+// eachContent calls fn for the contents of unresolved files.
+func (w *window) eachContent(fn func(digest objects.ID)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, it := range w.items {
+		if it.phase != phaseDone && it.ev.Kind == bus.KindFile {
+			fn(it.content.Digest)
+		}
+	}
 }
 
 // sweep forgets resolved items; the caller holds the lock.
