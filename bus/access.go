@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/nats-io/nats.go/micro"
 )
 
 // The accounts; docs/design.md section 2 says who is in which.
@@ -65,7 +67,7 @@ func (a *access) writeRemotesAccount(b *strings.Builder) {
 			streamsAccount, strconv.Quote(x.subject), strconv.Quote(x.as))
 	}
 	b.WriteString("    ]\n    users: [\n")
-	writeUser(b, a.Service, []string{inboxPrefix + ".>"}, "ws.>")
+	writeUser(b, a.Service, []string{inboxPrefix + ".>"}, "ws.>", micro.APIPrefix+".>")
 	for i := range a.Remotes {
 		r := &a.Remotes[i]
 		if r.Paused {
@@ -79,13 +81,17 @@ func (a *access) writeRemotesAccount(b *strings.Builder) {
 	b.WriteString("    ]\n  }\n")
 }
 
-func writeUser(b *strings.Builder, key string, publish []string, subscribe string) {
-	quoted := make([]string, len(publish))
-	for i, s := range publish {
+func writeUser(b *strings.Builder, key string, publish []string, subscribe ...string) {
+	fmt.Fprintf(b, "      {nkey: %s, permissions: {publish: {allow: [%s]}, subscribe: {allow: [%s]}}}\n",
+		key, quoteAll(publish), quoteAll(subscribe))
+}
+
+func quoteAll(subjects []string) string {
+	quoted := make([]string, len(subjects))
+	for i, s := range subjects {
 		quoted[i] = strconv.Quote(s)
 	}
-	fmt.Fprintf(b, "      {nkey: %s, permissions: {publish: {allow: [%s]}, subscribe: {allow: [%s]}}}\n",
-		key, strings.Join(quoted, ", "), strconv.Quote(subscribe))
+	return strings.Join(quoted, ", ")
 }
 
 // crossing is a JetStream subject that crosses from the account of the streams
@@ -99,12 +105,10 @@ type crossing struct {
 func (a *access) crossings() []crossing {
 	var all []crossing
 	for _, share := range a.Shares {
-		info := ".CONSUMER.INFO." + eventsStream(share) + ".*"
 		next := ".CONSUMER.MSG.NEXT." + eventsStream(share) + ".*"
 		get := ".DIRECT.GET." + objectsStream(share)
 		ack := "$JS.ACK." + eventsStream(share) + ".>"
 		all = append(all,
-			crossing{subject: "$JS.API" + info, as: apiPrefix + info},
 			crossing{subject: "$JS.API" + next, as: apiPrefix + next, stream: true},
 			crossing{subject: "$JS.API" + get, as: apiPrefix + get, stream: true},
 			crossing{subject: ack, as: ack},
@@ -122,7 +126,6 @@ func (a *access) mayPublish(r *Remote) []string {
 			continue
 		}
 		allow = append(allow,
-			apiPrefix+".CONSUMER.INFO."+eventsStream(share)+"."+r.Name,
 			apiPrefix+".CONSUMER.MSG.NEXT."+eventsStream(share)+"."+r.Name,
 			"$JS.ACK."+eventsStream(share)+"."+r.Name+".>",
 			apiPrefix+".DIRECT.GET."+objectsStream(share),

@@ -148,7 +148,8 @@ func (c *Client) Changes() <-chan struct{} {
 }
 
 // Hello tells the main where the remote stands, so that its consumer is put
-// there. It ends the share's feed, if there is one.
+// there. It ends the share's feed, if there is one. For a share that the main
+// does not give to this remote the error is a *NotAllowedError.
 func (c *Client) Hello(ctx context.Context, share string, p Position) (Welcome, error) {
 	c.mu.Lock()
 	old := c.feeds[share]
@@ -162,7 +163,7 @@ func (c *Client) Hello(ctx context.Context, share string, p Position) (Welcome, 
 		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
 	}
 	var answer helloAnswer
-	if err := c.request(ctx, helloPrefix+"."+share+"."+c.membership.Name, request, &answer); err != nil {
+	if err := c.request(ctx, helloPrefix+"."+share+"."+c.membership.Name, share, request, &answer); err != nil {
 		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
 	}
 	if answer.Error != "" || answer.Welcome == nil {
@@ -181,7 +182,7 @@ func (c *Client) Report(ctx context.Context, r *Report) error {
 		return fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
 	}
 	var answer reportAnswer
-	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, b, &answer); err != nil {
+	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, "", b, &answer); err != nil {
 		return fmt.Errorf("reporting: %w", err)
 	}
 	if answer.Error != "" {
@@ -190,8 +191,9 @@ func (c *Client) Report(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// request asks on the events' connection and reads a JSON answer.
-func (c *Client) request(ctx context.Context, subject string, data []byte, answer any) error {
+// request asks on the events' connection and reads a JSON answer. share is what
+// it is about, or empty.
+func (c *Client) request(ctx context.Context, subject, share string, data []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	up, down, trouble := c.events.state()
@@ -201,6 +203,17 @@ func (c *Client) request(ctx context.Context, subject string, data []byte, answe
 	// What is cut off with the connection is never answered.
 	ctx, release := withDown(ctx, down)
 	defer release()
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	denied, end := c.events.denials.watch(subject)
+	defer end()
+	go func() {
+		select {
+		case <-denied:
+			refuse(&NotAllowedError{Subject: subject, Share: share, Remote: c.membership.Name})
+		case <-ctx.Done():
+		}
+	}()
 	msg, err := c.events.conn.RequestWithContext(ctx, subject, data)
 	if err != nil {
 		return requestError(ctx, err)

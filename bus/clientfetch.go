@@ -103,7 +103,7 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	err := c.inFlight.Acquire(ctx, weight)
 	if err == nil {
 		defer c.inFlight.Release(weight)
-		err = c.exchange(ctx, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
+		err = c.exchange(ctx, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
 			f.nonce, r.nonce = n, n
 			return r.append(nil)
 		}, func(m *nats.Msg) (bool, error) {
@@ -126,13 +126,15 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 
 // exchange sends a request on the bulk connection and hands on the messages of
 // its answer until take says that it was the last.
-func (c *Client) exchange(ctx context.Context, subject string, request func(nonce) []byte, take func(*nats.Msg) (last bool, err error)) error {
+func (c *Client) exchange(ctx context.Context, share, subject string, request func(nonce) []byte, take func(*nats.Msg) (last bool, err error)) error {
 	up, down, trouble := c.bulk.state()
 	if !up {
 		return fmt.Errorf("%w: %w", ErrNotConnected, trouble)
 	}
 	n, reply, answers, closeIt := c.replies.open()
 	defer closeIt()
+	denied, end := c.bulk.denials.watch(subject)
+	defer end()
 	if err := c.bulk.conn.PublishRequest(subject, reply, request(n)); err != nil {
 		return requestError(ctx, err)
 	}
@@ -153,6 +155,8 @@ func (c *Client) exchange(ctx context.Context, subject string, request func(nonc
 			return ctx.Err()
 		case <-down:
 			return fmt.Errorf("%w: %w: the connection broke", ErrInterrupted, ErrNotConnected)
+		case <-denied:
+			return &NotAllowedError{Subject: subject, Share: share, Remote: c.membership.Name}
 		case <-silence.C:
 			if waited := time.Since(last); waited > answerPatience {
 				return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, waited.Round(time.Second))

@@ -35,6 +35,7 @@ type link struct {
 	conn    *nats.Conn
 	inbox   string // prefix of its own inboxes
 	changed func() // called after each change, without the lock
+	denials denials
 
 	mu      sync.Mutex
 	up      bool
@@ -102,7 +103,10 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 				l.set(err)
 				return
 			}
-			log.Warn().Err(err).Msg("the connection to the main reports an error")
+			if l.denials.note(err) {
+				return // who asked tells it
+			}
+			log.Warn().Err(redacted(err)).Msg("the connection to the main reports an error")
 		}))
 	if err != nil {
 		return nil, err

@@ -263,7 +263,7 @@ func (s *Server) connectOwn(name string, key nkeys.KeyPair) (*nats.Conn, error) 
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Warn().Err(err).Msg("error on own connection to the bus")
+			log.Warn().Err(redacted(err)).Msg("error on own connection to the bus")
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("connecting %s: %w", name, err)

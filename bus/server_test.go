@@ -215,7 +215,7 @@ func TestRestartKeepsRemotesAndStreams(t *testing.T) {
 	}
 	r.membership.Address = m.Addr()
 	r.connect(t)
-	if _, err := r.RequestWithContext(shortContext(t), "RJS.CONSUMER.INFO.EVENTS_alpha.colmar", nil); err != nil {
+	if _, err := r.RequestWithContext(shortContext(t), "RJS.DIRECT.GET.OBJECTS_alpha", []byte(`{"seq":1}`)); err != nil {
 		t.Error(err)
 	}
 }

@@ -72,5 +72,5 @@ func (l *serverLog) write(level zerolog.Level, format string, v []any) {
 	if n := l.suppressed.Swap(0); n > 0 {
 		e = e.Int64("suppressed", n)
 	}
-	e.Msgf(format, v...)
+	e.Msg(redact(fmt.Sprintf(format, v...)))
 }

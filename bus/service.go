@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
@@ -36,7 +37,16 @@ const (
 	maxReportBytes = 64 << 10
 
 	refusedLogEvery = 10 * time.Second
+
+	serviceName    = "waptsync"
+	serviceVersion = "1.0.0" // of the requests and answers, not of the program
 )
+
+// serviceStats is what the service adds to $SRV.STATS.
+type serviceStats struct {
+	Served  int64 `json:"served_bytes"`
+	Refused int64 `json:"refused"`
+}
 
 // Files is where the fetch service gets bytes: the publisher implements it.
 // An error that is a *FetchError reaches the remote as such.
@@ -87,7 +97,7 @@ type Service struct {
 	fetcher  fetcher
 	ctx      context.Context
 	cancel   context.CancelFunc
-	subs     []*nats.Subscription
+	micro    micro.Service
 
 	fetches, hellos, reports *lanes
 
@@ -98,9 +108,10 @@ type Service struct {
 // StartService starts answering; ctx bounds the start only. Joins are answered
 // by the server itself.
 //
-// It is plain subscriptions and not a micro service (ADR-32), because that one
-// also listens on $SRV.>, where the connection that faces the remotes may not
-// listen, and nobody could ask.
+// It is a NATS micro service (ADR-32), so $SRV.> tells what it offers. No remote
+// may ask there, and what a remote has the server post there, as the answer to
+// a request of its own, ends with the connection's rights: it may publish to
+// remotes' inboxes only.
 func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, error) {
 	v := &Service{
 		o: o, conn: s.serviceConn, js: s.JetStream(), registry: s.registry,
@@ -130,16 +141,29 @@ func (v *Service) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the stream of reports: %w", err)
 	}
-	for subject, handle := range map[string]nats.MsgHandler{
-		fetchPrefix + ".*.*": v.fetch,
-		helloPrefix + ".*.*": v.hello,
-		reportPrefix + ".*":  v.report,
+	// No queue group: there is one main, and one listener costs the server less.
+	v.micro, err = micro.AddService(v.conn, micro.Config{
+		Name: serviceName, Version: serviceVersion, QueueGroupDisabled: true,
+		Description:  "where a remote is, bytes of the main's files, and how a remote is",
+		StatsHandler: func(*micro.Endpoint) any { return serviceStats{Served: v.Served(), Refused: v.Refused()} },
+		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
+			v.o.Log.Warn().Str("subject", e.Subject).Str("error", e.Description).Msg("messages of remotes are lost")
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("making the service: %w", err)
+	}
+	for _, e := range []struct {
+		name, subject string
+		handle        micro.HandlerFunc
+	}{
+		{"fetch", fetchPrefix + ".*.*", v.fetch},
+		{"hello", helloPrefix + ".*.*", v.hello},
+		{"report", reportPrefix + ".*", v.report},
 	} {
-		sub, err := v.conn.Subscribe(subject, handle)
-		if err != nil {
-			return fmt.Errorf("listening on %s: %w", subject, err)
+		if err := v.micro.AddEndpoint(e.name, e.handle, micro.WithEndpointSubject(e.subject)); err != nil {
+			return fmt.Errorf("listening on %s: %w", e.subject, err)
 		}
-		v.subs = append(v.subs, sub)
 	}
 	if err := v.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -151,17 +175,17 @@ func (v *Service) start(ctx context.Context) error {
 // server lets nobody else send to, and the reply must be that remote's own: a
 // message without such a reply may be an answer that another remote had sent
 // there, and an answer to it might reach another remote.
-func (v *Service) sender(m *nats.Msg) (remote Remote, share string, ok bool) {
-	tokens := strings.Split(m.Subject, ".")
+func (v *Service) sender(m micro.Request) (remote Remote, share string, ok bool) {
+	tokens := strings.Split(m.Subject(), ".")
 	if len(tokens) == 4 {
 		share = tokens[2]
 	}
 	remote, known := v.registry.RemoteByName(tokens[len(tokens)-1])
-	if !known || remote.Paused || !remote.ownsReply(m.Reply) ||
+	if !known || remote.Paused || !remote.ownsReply(m.Reply()) ||
 		len(tokens) == 4 && !slices.Contains(remote.Shares, share) {
 		v.refused.Add(1)
 		v.refusedLog.Do(func() {
-			v.o.Log.Warn().Str("subject", m.Subject).Bool("known", known).Int64("so_far", v.refused.Load()).
+			v.o.Log.Warn().Str("subject", m.Subject()).Bool("known", known).Int64("so_far", v.refused.Load()).
 				Msg("dropped a message that its sender had no right to send")
 		})
 		return Remote{}, "", false
@@ -170,13 +194,13 @@ func (v *Service) sender(m *nats.Msg) (remote Remote, share string, ok bool) {
 }
 
 // fetch never waits for a disk: it is the one callback of all remotes' fetches.
-func (v *Service) fetch(m *nats.Msg) {
+func (v *Service) fetch(m micro.Request) {
 	remote, share, ok := v.sender(m)
 	if !ok {
 		return
 	}
 	accepted := v.fetches.submit(remote.Name, func() {
-		if err := v.fetcher.answer(v.ctx, share, m.Reply, m.Data); err != nil {
+		if err := v.fetcher.answer(v.ctx, share, m.Reply(), m.Data()); err != nil {
 			v.o.Log.Warn().Err(err).Str("remote", remote.Name).Str("share", share).Msg("an answer could not be sent")
 		}
 	})
@@ -184,17 +208,17 @@ func (v *Service) fetch(m *nats.Msg) {
 		return
 	}
 	text := fmt.Sprintf("%d requests of %s are under way already", fetchesPerRemote, remote.Name)
-	if err := v.fetcher.refuse(m.Reply, m.Data, FetchBusy, text); err != nil {
+	if err := v.fetcher.refuse(m.Reply(), m.Data(), FetchBusy, text); err != nil {
 		v.o.Log.Warn().Err(err).Str("remote", remote.Name).Str("share", share).Msg("an answer could not be sent")
 	}
 }
 
-func (v *Service) hello(m *nats.Msg) {
+func (v *Service) hello(m micro.Request) {
 	remote, share, ok := v.sender(m)
 	if !ok {
 		return
 	}
-	if !v.hellos.submit(remote.Name, func() { v.answer(m, v.welcome(remote.Name, share, m.Data)) }) {
+	if !v.hellos.submit(remote.Name, func() { v.answer(m, v.welcome(remote.Name, share, m.Data())) }) {
 		v.answer(m, helloAnswer{Error: "too many hellos are under way already"})
 	}
 }
@@ -223,12 +247,12 @@ func (v *Service) welcome(remote, share string, data []byte) helloAnswer {
 	return helloAnswer{Welcome: &w}
 }
 
-func (v *Service) report(m *nats.Msg) {
+func (v *Service) report(m micro.Request) {
 	remote, _, ok := v.sender(m)
 	if !ok {
 		return
 	}
-	if !v.reports.submit(remote.Name, func() { v.answer(m, v.takeReport(remote.Name, m.Data)) }) {
+	if !v.reports.submit(remote.Name, func() { v.answer(m, v.takeReport(remote.Name, m.Data())) }) {
 		v.answer(m, reportAnswer{Error: "too many reports at once"})
 	}
 }
@@ -252,13 +276,13 @@ func (v *Service) takeReport(remote string, data []byte) reportAnswer {
 	return reportAnswer{}
 }
 
-func (v *Service) answer(m *nats.Msg, answer any) {
+func (v *Service) answer(m micro.Request, answer any) {
 	b, err := json.Marshal(answer)
 	if err == nil {
-		err = v.conn.Publish(m.Reply, b)
+		err = v.conn.Publish(m.Reply(), b)
 	}
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		v.o.Log.Warn().Err(err).Str("subject", m.Subject).Msg("an answer could not be sent")
+		v.o.Log.Warn().Err(err).Str("subject", m.Subject()).Msg("an answer could not be sent")
 	}
 }
 
@@ -272,8 +296,10 @@ func (v *Service) Refused() int64 { return v.refused.Load() }
 // Close stops answering. It returns when what is under way has ended.
 func (v *Service) Close() {
 	v.cancel()
-	for _, sub := range v.subs {
-		sub.Unsubscribe() // fails only on a closed connection, where nothing comes any more
+	if v.micro != nil {
+		// Fails only on a closed connection, where nothing comes any more. What
+		// still comes until it is drained is refused by the closed lanes.
+		_ = v.micro.Stop()
 	}
 	v.fetches.close()
 	v.hellos.close()

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,13 +10,44 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-func TestAHelloIsForOnesOwnSharesOnly(t *testing.T) {
+// The server says that it refuses a request, but not as an answer to it.
+func TestARequestWithoutRightIsRefusedAtOnce(t *testing.T) {
 	b := startBus(t)
 	c := b.remote(t, "colmar")
-	ctx, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
-	defer cancel()
-	if w, err := c.Hello(ctx, "wapt-host", Position{}); err == nil {
-		t.Errorf("got %+v", w)
+	ctx := testContext(t)
+	var refused *NotAllowedError
+	begin := time.Now()
+	if _, err := c.Hello(ctx, "wapt-host", Position{}); !errors.As(err, &refused) || refused.Share != "wapt-host" ||
+		!strings.Contains(err.Error(), "waptsync remote set colmar") {
+		t.Errorf("hello: got %v", err)
+	}
+	if _, err := c.Fetch(ctx, "wapt-host", []Item{{Path: "a", Length: 1}}, nil); !errors.As(err, &refused) || refused.Share != "wapt-host" {
+		t.Errorf("fetch: got %v", err)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	if len(c.events.denials.waiting)+len(c.bulk.denials.waiting) != 0 {
+		t.Error("somebody still waits")
+	}
+}
+
+func TestAShareThatIsTakenAwayIsRefusedByName(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	mustHello(t, c, Position{})
+	if err := b.options.Registry.SetShares("colmar", []string{"wapt-host"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	var refused *NotAllowedError
+	if _, err := c.Hello(testContext(t), "wapt", Position{}); !errors.As(err, &refused) {
+		t.Errorf("the share that it had: got %v", err)
+	}
+	if _, err := c.Hello(testContext(t), "wapt-host", Position{}); err != nil {
+		t.Errorf("the share that it has now: %v", err)
 	}
 }
 
