@@ -16,8 +16,8 @@ test:
 check:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	go vet ./...
-	GOOS=windows go vet ./cmd/... ./bus ./objects ./index ./publisher ./subscriber
-	GOOS=darwin go vet ./cmd/... ./bus ./objects ./index ./publisher ./subscriber
+	GOOS=windows go build -o /dev/null ./cmd/waptsync
+	GOOS=darwin go build -o /dev/null ./cmd/waptsync
 	@PATH="$(GOBIN_DIR):$$PATH"; \
 	if command -v staticcheck >/dev/null; then echo staticcheck ./...; staticcheck ./...; \
 	elif go run honnef.co/go/tools/cmd/staticcheck@latest -version >/dev/null 2>&1; then \
