@@ -16,7 +16,7 @@ import (
 func (s *session) bring(ctx context.Context, it *item) error {
 	workCtx, ev, ok := s.win.begin(ctx, it)
 	if !ok {
-		return nil
+		return s.examine(ctx, s.claims.release(it.content.Digest, it))
 	}
 	if !s.claims.take(ev.Content.Digest, it) {
 		return nil // comes back when the other item is through

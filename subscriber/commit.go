@@ -26,6 +26,9 @@ func (s *session) committer(ctx context.Context) error {
 		case <-late:
 		}
 		for {
+			if err := s.bury(ctx); err != nil {
+				return err
+			}
 			if err := s.park(); err != nil {
 				return err
 			}
@@ -46,6 +49,16 @@ func (s *session) committer(ctx context.Context) error {
 			stored, late = time.Now(), nil
 		}
 	}
+}
+
+// bury cleans up after items that a newer event superseded at the last moment.
+func (s *session) bury(ctx context.Context) error {
+	var orphans []*item
+	for _, it := range s.win.reap() {
+		s.stage.discard(it.staged)
+		orphans = append(orphans, s.claims.release(it.content.Digest, it)...)
+	}
+	return s.examine(ctx, orphans)
 }
 
 // park moves events that many others have overtaken from the stream to the

@@ -143,3 +143,53 @@ func TestSlowFileIsOvertaken(t *testing.T) {
 	r.start()
 	r.has("slow", must2(os.ReadFile(filepath.Join(m.dir, "slow"))))
 }
+
+// A superseded item that had brought a content for others too must not leave
+// them waiting for it.
+func TestContentWantedElsewhereOutlivesASupersededFile(t *testing.T) {
+	m := startMain(t)
+	m.mark()
+	r := newRemote(t, m, "colmar")
+	gate := make(chan struct{})
+	asked := make(chan struct{}, 1000)
+	r.faults.onFetch(func(items []bus.Item) error {
+		for _, it := range items {
+			if it.Path == "slow" {
+				asked <- struct{}{}
+				<-gate
+			}
+		}
+		return nil
+	})
+	r.start()
+	r.reached()
+	b := random(2 << 20)
+	m.put("slow", random(2<<20))
+	<-asked
+	m.put("Packages", b) // staged, and held by slow
+	waitFor(t, 10*time.Second, func() string {
+		if got := r.r.Report().Received; got < int64(len(b)) {
+			return sprint("%d bytes came", got)
+		}
+		return ""
+	})
+	m.put("copy", b)
+	m.put("Packages", []byte("another"))
+	r.has("copy", b)
+	close(gate)
+	r.reached()
+	r.same()
+}
+
+func TestStageThatIsDeletedIsMadeAgain(t *testing.T) {
+	m := startMain(t)
+	m.put("a", random(100))
+	r := newRemote(t, m, "colmar")
+	r.start()
+	r.reached()
+	must(t, os.RemoveAll(filepath.Join(r.dir, hidden, stageName)))
+	m.put("b", random(200))
+	m.put("c", random(300_000))
+	r.reached()
+	r.same()
+}

@@ -27,7 +27,7 @@ func (w *window) take() []op {
 	oldest := ^uint64(0) // since of the oldest plain item that is not in the batch
 	for _, it := range w.items {
 		switch {
-		case it.fail != nil && it.phase == phaseReady:
+		case it.phase == phaseReady && it.fail != nil:
 			plain = append(plain, it) // it only moves to the waiting bucket
 		case it.index:
 			indexes = append(indexes, it)

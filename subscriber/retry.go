@@ -14,16 +14,16 @@ const maxRetries = maxUnresolved / 8
 // beginning of a session, which may follow on a repaired connection or a
 // restart, all of them have a try.
 func (s *session) retryWaiting(ctx context.Context) error {
-	all := true
-	var after []byte // in the first round, the last one that had its try
+	tried := newPathSet() // in the first round; a path that fails again has to wait
+	var after []byte      // in the first round, the last one that had its try
 	for {
-		items, last, next, more := s.due(all, after)
+		items, last, next, more := s.due(tried, after)
 		if err := s.examine(ctx, items); err != nil {
 			return err
 		}
 		after = last
-		if all && !more {
-			all, after = false, nil
+		if tried != nil && !more {
+			tried, after = nil, nil
 			continue
 		}
 		var timer <-chan time.Time
@@ -40,17 +40,20 @@ func (s *session) retryWaiting(ctx context.Context) error {
 }
 
 // due admits waiting events to the window: those whose time has come, or with
-// all those behind the key after. next is when the first of the others is due;
+// tried all behind the key after that are not in it yet. next is when the first of the others is due;
 // more says that the window has no room for all.
-func (s *session) due(all bool, after []byte) (items []*item, last []byte, next time.Time, more bool) {
+func (s *session) due(tried *pathSet, after []byte) (items []*item, last []byte, next time.Time, more bool) {
 	room := s.win.retryRoom()
 	now := s.r.now()
 	last = after
 	_ = s.r.state.view(func(tx *stateTx) error { // fails only when the file is closed
 		tx.walkDue(after, func(key []byte, w waiting) bool {
-			if !all && w.Next.After(now) {
+			if tried == nil && w.Next.After(now) {
 				next = w.Next
 				return false
+			}
+			if tried != nil && tried.contains(w.Event.Path) {
+				return true
 			}
 			if len(items) >= room {
 				more = true
@@ -59,7 +62,8 @@ func (s *session) due(all bool, after []byte) (items []*item, last []byte, next 
 			if it := s.win.retry(&w); it != nil {
 				items = append(items, it)
 			}
-			if all {
+			if tried != nil {
+				tried.add(w.Event.Path)
 				last = bytes.Clone(key)
 			}
 			return true

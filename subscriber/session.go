@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type session struct {
 	marker chan struct{} // poked when all the main had was seen
 
 	progress chan struct{} // poked after each commit
+	lost     chan struct{} // poked when the stage seems to be gone
 
 	mu     sync.Mutex
 	active map[*item]struct{} // transfers under way
@@ -81,6 +83,7 @@ func (r *Replica) follow(ctx context.Context) error {
 		marker: make(chan struct{}, 1),
 
 		progress: make(chan struct{}, 1),
+		lost:     make(chan struct{}, 1),
 	}
 	s.claims.by = make(map[objects.ID]*claim)
 	if err := s.hello(ctx); err != nil {
@@ -182,6 +185,8 @@ func (s *session) run(ctx context.Context) error {
 			return nil
 		case <-s.r.stop:
 			return errAgain
+		case <-s.lost:
+			return errStage
 		}
 	})
 	return g.Wait()
@@ -284,7 +289,13 @@ func (s *session) failed(it *item, op string, err error) {
 	it.fail = problemOf(op, err)
 	s.stage.discardUnlessPart(it.staged)
 	s.give(it)
+	if errors.Is(err, fs.ErrNotExist) {
+		poke(s.lost)
+	}
 }
+
+// errStage ends a session when the stage may have been deleted under it.
+var errStage = errors.New("the stage is not there any more")
 
 // stopped says whether err comes from the session's end or a superseded item,
 // and not from the work itself.

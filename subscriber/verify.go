@@ -122,11 +122,13 @@ func (c *verification) path(ctx context.Context, rec *record) error {
 		c.sum.Unreadable++
 	}
 	if c.repair {
-		if err := c.mend(rec); err != nil {
+		var err error
+		if f.Repaired, err = c.mend(rec); err != nil {
 			return err
 		}
-		f.Repaired = true
-		c.sum.Repaired++
+		if f.Repaired {
+			c.sum.Repaired++
+		}
 	}
 	c.report(f)
 	return nil
@@ -181,28 +183,31 @@ func (c *verification) outdated(rec *record) (changed bool) {
 	return changed
 }
 
-// mend takes the record's word away and has its event applied again.
-func (c *verification) mend(rec *record) error {
+// mend takes the record's word away and has its event applied again. While the
+// whole folder is compared with the main it does nothing: that mends, and
+// sequences of two lives of the stream cannot be told apart.
+func (c *verification) mend(rec *record) (done bool, err error) {
 	r := c.s.r
 	r.commit.Lock()
 	defer r.commit.Unlock()
-	err := r.state.update(func(tx *stateTx) error {
+	err = r.state.update(func(tx *stateTx) error {
 		now, ok := tx.record(rec.Event.Path)
-		if !ok || now != *rec {
+		if !ok || now != *rec || tx.progress().Reconciling {
 			return nil
 		}
 		now.Local = local{}
 		if err := tx.putRecord(&now, nil); err != nil {
 			return err
 		}
+		done = true
 		w := waiting{Seq: now.Seq, At: r.now(), Event: now.Event}
 		return tx.putWaiting(&w)
 	})
 	if err != nil {
-		return broken("writing the state", err)
+		return false, broken("writing the state", err)
 	}
 	poke(r.retried)
-	return nil
+	return done, nil
 }
 
 // extra reports what the state does not know, and moves it to the trash.

@@ -52,6 +52,7 @@ type window struct {
 	risky   int     // unresolved ones that may take something away
 	retries int     // unresolved ones that came from the waiting bucket
 	bytes   int64   // content bytes of unresolved files
+	dead    []*item // superseded when they were ready, and not cleaned up after
 	passed  reached
 	behind  uint64 // events of the stream behind the last delivered one
 
@@ -178,6 +179,9 @@ func (w *window) drop(it *item) {
 	if it.phase == phaseDone {
 		return
 	}
+	if it.phase == phaseReady {
+		w.dead = append(w.dead, it)
+	}
 	it.phase = phaseDone
 	if it.cancel != nil {
 		it.cancel()
@@ -219,6 +223,16 @@ func (w *window) begin(ctx context.Context, it *item) (_ context.Context, ev bus
 	}
 	ctx, it.cancel = context.WithCancel(ctx)
 	return ctx, it.ev, true
+}
+
+// reap returns the items that were superseded when they were ready: what they
+// staged and claimed is nobody's now.
+func (w *window) reap() []*item {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	dead := w.dead
+	w.dead = nil
+	return dead
 }
 
 // offer hands an item to the committer; ok is false when it was superseded.
