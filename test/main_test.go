@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -64,6 +65,9 @@ func build(dir string) (string, error) {
 	if b := os.Getenv("WAPTSYNC_BINARY"); b != "" {
 		return filepath.Abs(b)
 	}
+	if err := lookAtSources(); err != nil {
+		return "", fmt.Errorf("looking at the sources: %w", err)
+	}
 	// A test may run the publisher as another user, who must reach the binary.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", fmt.Errorf("opening the binary's folder: %w", err)
@@ -78,6 +82,24 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("building waptsync: %w\n%s", err, b)
 	}
 	return out, nil
+}
+
+// lookAtSources stats each source file of the module. What a test looked at
+// is part of the key of `go test`'s cache; what the go command that it ran
+// looked at is not, so without this a changed binary could be "ok (cached)".
+func lookAtSources() error {
+	return filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && name != ".." && d.Name()[0] == '.' {
+			return fs.SkipDir
+		}
+		if ext := filepath.Ext(name); ext == ".go" || ext == ".mod" {
+			_, err = os.Stat(name)
+		}
+		return err
+	})
 }
 
 func runSeed() uint64 {
