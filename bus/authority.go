@@ -44,6 +44,7 @@ type Authority struct {
 	now    func() time.Time
 	ca     *x509.Certificate
 	caKey  crypto.Signer
+	given  *given     // nil without a certificate of the administrator's
 	mu     sync.Mutex // guards what follows
 	server *tls.Certificate
 	// saveErr is why the newest server certificate is in memory only.
@@ -201,32 +202,86 @@ func (a *Authority) template(commonName string, life time.Duration) (*x509.Certi
 	}, nil
 }
 
+// UseCertificate has remotes that join from now on know the main by the
+// administrator's certificate and key, PEM files that are read again when they
+// change. It must be called before the server starts. Remotes that joined
+// before go on trusting the main's own CA: they ask for its name, and get its
+// certificate. See docs/security.md for what the certificate file must hold.
+func (a *Authority) UseCertificate(certFile, keyFile string) error {
+	g, err := newGiven(certFile, keyFile, a.now)
+	if err != nil {
+		return err
+	}
+	a.given = g
+	return nil
+}
+
 // ServerTLS is TLS 1.3 with the server certificate, renewed in time.
 func (a *Authority) ServerTLS() *tls.Config {
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS13,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate() },
+		MinVersion: tls.VersionTLS13,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if a.given != nil && hello.ServerName != serverName {
+				return a.given.certificate(), nil
+			}
+			return a.certificate()
+		},
 	}
 }
 
-// Fingerprint is the SHA-256 of the CA certificate in hexadecimal.
+// Trust is what an invitation tells a remote of the main's certificate, so that
+// it knows the main at address: see [Registry.Invite].
+func (a *Authority) Trust(address string) (string, error) {
+	if a.given == nil {
+		return a.Fingerprint(), nil
+	}
+	t, _, err := a.given.present(address)
+	if err != nil {
+		return "", err
+	}
+	return t.String(), nil
+}
+
+// Membership is what a remote that was added by its ID must know of the main
+// at address.
+func (a *Authority) Membership(r Remote, address string) (*Membership, error) {
+	m := &Membership{Name: r.Name, Address: address, Inbox: r.Inbox, Shares: r.Shares, CA: string(a.CAPEM())}
+	if a.given == nil {
+		return m, nil
+	}
+	t, ca, err := a.given.present(address)
+	if err != nil {
+		return nil, err
+	}
+	m.Server, m.CA = t.serverName(address), ""
+	if ca != nil {
+		m.CA = string(encodeCertificate(ca))
+	}
+	return m, nil
+}
+
+// Fingerprint is the SHA-256 of the own CA's certificate in hexadecimal.
 func (a *Authority) Fingerprint() string {
 	sum := sha256.Sum256(a.ca.Raw)
 	return hex.EncodeToString(sum[:])
 }
 
-// CAPEM is the CA certificate.
+// CAPEM is the own CA's certificate.
 func (a *Authority) CAPEM() []byte { return encodeCertificate(a.ca.Raw) }
 
 // trouble is what an administrator must do something about, or nil.
 func (a *Authority) trouble() error {
+	var given error
+	if a.given != nil {
+		given = a.given.trouble()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ca.NotAfter.Sub(a.now()) < serverLife {
-		return errors.Join(a.saveErr, fmt.Errorf("the CA expires on %s, and all remotes must then be invited anew",
+		return errors.Join(given, a.saveErr, fmt.Errorf("the CA expires on %s, and all remotes must then be invited anew",
 			a.ca.NotAfter.Format(time.DateOnly)))
 	}
-	return a.saveErr
+	return errors.Join(given, a.saveErr)
 }
 
 func encodeCertificate(der []byte) []byte {

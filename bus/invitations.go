@@ -39,23 +39,23 @@ type Invitation struct {
 // Invite opens an invitation for a remote of that name and returns its one line.
 // An earlier invitation of the same name that was not used is withdrawn; the
 // name of a known remote is refused. address is the host:port by which the
-// remote will reach the main, fingerprint that of the main's authority.
-func (r *Registry) Invite(name string, shares []string, address, fingerprint string, ttl time.Duration) (string, error) {
-	line, err := r.invite(name, shares, address, fingerprint, ttl)
+// remote will reach the main, trusted what [Authority.Trust] gives for it.
+func (r *Registry) Invite(name string, shares []string, address, trusted string, ttl time.Duration) (string, error) {
+	line, err := r.invite(name, shares, address, trusted, ttl)
 	if err != nil {
 		return "", fmt.Errorf("inviting %q: %w", name, err)
 	}
 	return line, nil
 }
 
-func (r *Registry) invite(name string, shares []string, address, fingerprint string, ttl time.Duration) (string, error) {
+func (r *Registry) invite(name string, shares []string, address, trusted string, ttl time.Duration) (string, error) {
 	if err := errors.Join(ValidName(name), validShares(shares)); err != nil {
 		return "", err
 	}
 	if ttl <= 0 {
 		return "", fmt.Errorf("life of %v: want more than 0", ttl)
 	}
-	line, public, err := newInvitationLine(name, address, fingerprint)
+	line, public, err := newInvitationLine(name, address, trusted)
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -17,8 +16,9 @@ import (
 
 // An invitation's line is linePrefix and the base64url of
 //
-//	version  1 byte
-//	CA       32 bytes: SHA-256 of the main's CA certificate
+//	version  1 byte: 1, or 2 when kind is not trustOwn
+//	kind     1 byte, with version 2 only: how the main is known, a trustKind
+//	CA       32 bytes: SHA-256 of the CA certificate; zero with trustSystem
 //	secret   32 bytes: raw seed of the NKey with which the remote joins, once
 //	name     1 byte of length and the bytes
 //	address  2 bytes of length, big endian, and the bytes
@@ -28,6 +28,7 @@ import (
 const (
 	linePrefix       = "waptsync1-"
 	lineVersion      = 1
+	lineVersionKind  = 2
 	lineCheckBytes   = 4
 	lineSeedBytes    = 32
 	maxAddressLength = 253 + len(":65535") // a DNS name (RFC 1035) and a port
@@ -38,15 +39,18 @@ var errMangledLine = errors.New("the invitation is damaged: it was cut or change
 
 // invitationLine is what the one line of an invitation says.
 type invitationLine struct {
-	Address     string // host:port
-	Fingerprint [sha256.Size]byte
-	Name        string
-	Seed        [lineSeedBytes]byte
+	Address string // host:port
+	Trust   trust
+	Name    string
+	Seed    [lineSeedBytes]byte
 }
 
 func (l *invitationLine) encode() string {
 	b := []byte{lineVersion}
-	b = append(b, l.Fingerprint[:]...)
+	if l.Trust.kind != trustOwn {
+		b = []byte{lineVersionKind, byte(l.Trust.kind)}
+	}
+	b = append(b, l.Trust.fingerprint[:]...)
 	b = append(b, l.Seed[:]...)
 	b = append(b, byte(len(l.Name)))
 	b = append(b, l.Name...)
@@ -81,15 +85,22 @@ func decodeInvitation(line string) (*invitationLine, error) {
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:lineCheckBytes], check) {
 		return nil, errMangledLine
 	}
-	if body[0] != lineVersion {
-		return nil, fmt.Errorf("the invitation has version %d: a newer waptsync made it", body[0])
-	}
 	l := new(invitationLine)
 	r := bytes.NewBuffer(body[1:])
-	if r.Len() < len(l.Fingerprint)+len(l.Seed)+1 {
+	switch version := body[0]; version {
+	case lineVersion:
+	case lineVersionKind:
+		kind, err := r.ReadByte()
+		if l.Trust.kind = trustKind(kind); err != nil || l.Trust.kind != trustPinned && l.Trust.kind != trustSystem {
+			return nil, errMangledLine
+		}
+	default:
+		return nil, fmt.Errorf("the invitation has version %d: a newer waptsync made it", version)
+	}
+	if r.Len() < len(l.Trust.fingerprint)+len(l.Seed)+1 {
 		return nil, errMangledLine
 	}
-	copy(l.Fingerprint[:], r.Next(len(l.Fingerprint)))
+	copy(l.Trust.fingerprint[:], r.Next(len(l.Trust.fingerprint)))
 	copy(l.Seed[:], r.Next(len(l.Seed)))
 	name := int(r.Next(1)[0])
 	if r.Len() < name+2 {
@@ -117,16 +128,13 @@ func (l *invitationLine) key() (nkeys.KeyPair, error) {
 
 // newInvitationLine makes a line with a fresh secret, and returns the secret's
 // public key, the only part of it that the main keeps.
-func newInvitationLine(name, address, fingerprint string) (line, public string, err error) {
+func newInvitationLine(name, address, trusted string) (line, public string, err error) {
 	if err := validAddress(address); err != nil {
 		return "", "", err
 	}
 	l := &invitationLine{Name: name, Address: address}
-	if len(fingerprint) != hex.EncodedLen(len(l.Fingerprint)) {
-		return "", "", fmt.Errorf("fingerprint %q: want 64 hexadecimal digits", fingerprint)
-	}
-	if _, err := hex.Decode(l.Fingerprint[:], []byte(fingerprint)); err != nil {
-		return "", "", fmt.Errorf("fingerprint %q: %w", fingerprint, err)
+	if l.Trust, err = parseTrust(trusted); err != nil {
+		return "", "", err
 	}
 	key, err := nkeys.CreateUser()
 	if err != nil {

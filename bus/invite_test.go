@@ -40,7 +40,7 @@ func TestInvitationLineSurvivesMail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.Name != "colmar" || l.Address != "[2001:db8::1]:4222" || got != public || l.Fingerprint[1] != 0x11 {
+		if l.Name != "colmar" || l.Address != "[2001:db8::1]:4222" || got != public || l.Trust.fingerprint[1] != 0x11 {
 			t.Errorf("%s: got %+v", what, l)
 		}
 	}
@@ -83,7 +83,7 @@ func TestInvitationWantsAnAddress(t *testing.T) {
 			t.Errorf("address %q was taken", address)
 		}
 	}
-	for _, fingerprint := range []string{"", "00", testFingerprint[1:] + "x"} {
+	for _, fingerprint := range []string{"", "00", testFingerprint[1:] + "x", pinnedText, pinnedText + "00", "System"} {
 		if _, _, err := newInvitationLine("colmar", "main:4222", fingerprint); err == nil {
 			t.Errorf("fingerprint %q was taken", fingerprint)
 		}
@@ -92,6 +92,13 @@ func TestInvitationWantsAnAddress(t *testing.T) {
 
 func FuzzDecodeInvitation(f *testing.F) {
 	f.Add(testLine(f))
+	for _, trusted := range []string{systemText, pinnedText + testFingerprint} {
+		line, _, err := newInvitationLine("colmar", "main.example.org:4222", trusted)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	}
 	f.Add(linePrefix)
 	f.Add(linePrefix + base64.RawURLEncoding.EncodeToString(make([]byte, 80)))
 	f.Add("waptsync1-\n\t")

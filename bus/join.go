@@ -24,15 +24,24 @@ const (
 
 // Membership is what a remote knows after it joined a main.
 type Membership struct {
-	Name    string   `json:"name"`
-	Address string   `json:"address"` // host:port
-	CA      string   `json:"ca"`      // PEM
-	Inbox   string   `json:"inbox"`   // token of the inbox prefix, see Remote.Inbox
-	Shares  []string `json:"shares"`
+	Name    string `json:"name"`
+	Address string `json:"address"` // host:port
+	// Server is the name that the main's certificate has; empty is the one that
+	// all mains with a CA of their own have.
+	Server string `json:"server,omitempty"`
+	// CA is what the remote trusts, PEM; empty, with a Server only, is what the
+	// system trusts.
+	CA     string   `json:"ca,omitempty"`
+	Inbox  string   `json:"inbox"` // token of the inbox prefix, see Remote.Inbox
+	Shares []string `json:"shares"`
 }
 
 func (m *Membership) validate() error {
-	return errors.Join(ValidName(m.Name), validAddress(m.Address), validToken(m.Inbox), validShares(m.Shares))
+	var ca error
+	if m.CA == "" && m.Server == "" {
+		ca = errors.New("neither a CA nor a server's name is given")
+	}
+	return errors.Join(ValidName(m.Name), validAddress(m.Address), validToken(m.Inbox), validShares(m.Shares), ca)
 }
 
 // errAnswerLost is returned when the connection broke or nothing came after the
@@ -91,7 +100,13 @@ func joinOnce(ctx context.Context, l *invitationLine, id *Identity) (*Membership
 		return nil, fmt.Errorf("the main refuses: %s", answer.Error)
 	}
 	m := answer.Membership
-	m.Address, m.CA = l.Address, string(encodeCertificate(ca))
+	m.Address, m.CA = l.Address, ""
+	if ca != nil {
+		m.CA = string(encodeCertificate(ca))
+	}
+	if l.Trust.kind != trustOwn {
+		m.Server = l.Trust.serverName(l.Address)
+	}
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
@@ -111,9 +126,9 @@ func newJoinRequest(invitationKey string, id *Identity) ([]byte, error) {
 }
 
 // dialJoin connects as the invitation's user, and returns the CA's certificate
-// (DER) that the main showed.
+// (DER) that the main showed, if it is to be pinned.
 func dialJoin(ctx context.Context, l *invitationLine, key nkeys.KeyPair, public string) (*nats.Conn, []byte, error) {
-	tlsConfig, found := fingerprintTLS(l.Fingerprint, time.Now)
+	tlsConfig, found := l.joinTLS(time.Now)
 	nc, err := nats.Connect("tls://"+l.Address,
 		nats.Nkey(public, key.Sign),
 		nats.Secure(tlsConfig),
@@ -132,7 +147,7 @@ func dialJoin(ctx context.Context, l *invitationLine, key nkeys.KeyPair, public 
 	case errors.Is(err, nats.ErrAuthorization):
 		return nil, nil, errNoInvitation
 	}
-	return nil, nil, err
+	return nil, nil, explainTLS(err)
 }
 
 // contextDialer makes a connection that ends with its context, which

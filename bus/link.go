@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -52,7 +53,7 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 		trouble: errors.New("connecting for the first time"),
 	}
 	close(l.down)
-	tlsConfig, err := ClientTLS([]byte(o.Membership.CA))
+	tlsConfig, err := o.Membership.tls()
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 		nats.TLSHandshakeFirst(),
 		nats.Name("waptsync "+o.Membership.Name+" "+name),
 		nats.CustomInboxPrefix(l.inbox),
-		nats.SetCustomDialer(&lateDialer{}),
+		nats.SetCustomDialer(&lateDialer{tls: tlsConfig}),
 		nats.SkipHostLookup(), // the dialer looks up, and tries IPv6 and IPv4 side by side
 		nats.Timeout(linkDialTimeout),
 		nats.RetryOnFailedConnect(true),
@@ -163,17 +164,32 @@ func retryDelay(attempts int) time.Duration {
 var errNotYet = errors.New("connecting in the background")
 
 // lateDialer refuses the first dial: nats.Connect makes it itself and would
-// keep its caller waiting, and makes the others in the background.
-type lateDialer struct{ dialled atomic.Bool }
+// keep its caller waiting, and makes the others in the background. It also does
+// the TLS handshake, because of one that failed in the background nats.go tells
+// nobody.
+type lateDialer struct {
+	dialled atomic.Bool
+	tls     *tls.Config
+}
+
+// SkipTLSHandshake tells nats.go that the connection has had its handshake.
+func (d *lateDialer) SkipTLSHandshake() bool { return true }
 
 func (d *lateDialer) Dial(network, address string) (net.Conn, error) {
 	if !d.dialled.Swap(true) {
 		return nil, errNotYet
 	}
-	dialer := net.Dialer{Timeout: linkDialTimeout}
-	c, err := dialer.Dial(network, address)
+	ctx, cancel := context.WithTimeout(context.Background(), linkDialTimeout)
+	defer cancel()
+	var dialer net.Dialer
+	c, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
-	return c, nil
+	secured := tls.Client(c, d.tls)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("TLS with the main: %w", explainTLS(err))
+	}
+	return secured, nil
 }

@@ -12,20 +12,52 @@ import (
 	"time"
 )
 
-// ClientTLS is TLS 1.3 that trusts the main's CA and nothing else, whatever the
-// system trusts. caPEM is [Membership.CA].
+// ClientTLS is TLS 1.3 that trusts the main's own CA and nothing else, whatever
+// the system trusts. caPEM is [Membership.CA].
 func ClientTLS(caPEM []byte) (*tls.Config, error) {
-	block, _ := pem.Decode(caPEM)
-	if block == nil {
-		return nil, errors.New("the main's CA certificate is not PEM")
-	}
-	ca, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("the main's CA certificate: %w", err)
-	}
 	roots := x509.NewCertPool()
-	roots.AddCert(ca)
+	for n, rest := 0, caPEM; ; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			if n == 0 {
+				return nil, errors.New("the main's CA certificate is not PEM")
+			}
+			break
+		}
+		ca, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("the main's CA certificate: %w", err)
+		}
+		roots.AddCert(ca)
+	}
 	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, ServerName: serverName}, nil
+}
+
+// tls is TLS 1.3 as the remote agreed on it with its main when it joined.
+func (m *Membership) tls() (*tls.Config, error) {
+	if m.Server == "" {
+		return ClientTLS([]byte(m.CA))
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS13}
+	if m.CA != "" {
+		var err error
+		if cfg, err = ClientTLS([]byte(m.CA)); err != nil {
+			return nil, err
+		}
+	}
+	cfg.ServerName = m.Server
+	return cfg, nil
+}
+
+// joinTLS is TLS 1.3 for a remote that has nothing but its invitation. found
+// gives the CA's certificate after a handshake that was good, as DER, if it is
+// to be pinned.
+func (l *invitationLine) joinTLS(now func() time.Time) (cfg *tls.Config, found func() []byte) {
+	name := l.Trust.serverName(l.Address)
+	if l.Trust.kind == trustSystem {
+		return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: name}, func() []byte { return nil }
+	}
+	return fingerprintTLS(l.Trust.fingerprint, name, now)
 }
 
 // WrongMainError is returned when the server that answers is not the one that
@@ -43,17 +75,17 @@ func (e *WrongMainError) Error() string {
 // fingerprintTLS is TLS 1.3 for a remote that knows the SHA-256 of its main's
 // CA certificate and not yet the certificate. found gives the certificate after
 // a handshake that was good, as DER.
-func fingerprintTLS(fingerprint [sha256.Size]byte, now func() time.Time) (cfg *tls.Config, found func() []byte) {
+func fingerprintTLS(fingerprint [sha256.Size]byte, name string, now func() time.Time) (cfg *tls.Config, found func() []byte) {
 	var der atomic.Pointer[[]byte]
 	cfg = &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		ServerName: serverName,
+		ServerName: name,
 		// The standard check needs the CA beforehand. VerifyConnection makes
 		// the same check, against the CA that has the fingerprint; it runs in
 		// every handshake, resumed ones too.
 		InsecureSkipVerify: true,
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			ca, err := verifyByFingerprint(cs.PeerCertificates, fingerprint, now())
+			ca, err := verifyByFingerprint(cs.PeerCertificates, fingerprint, name, now())
 			if err != nil {
 				return err
 			}
@@ -71,8 +103,8 @@ func fingerprintTLS(fingerprint [sha256.Size]byte, now func() time.Time) (cfg *t
 
 // verifyByFingerprint checks the chain that a server sent, the leaf first, and
 // returns its CA: the certificate with the fingerprint, which must be a CA's
-// and have signed the leaf. Dates, name and purpose are checked too.
-func verifyByFingerprint(chain []*x509.Certificate, fingerprint [sha256.Size]byte, now time.Time) (*x509.Certificate, error) {
+// and have signed the leaf, or what leads to it. Dates, name and purpose are checked too.
+func verifyByFingerprint(chain []*x509.Certificate, fingerprint [sha256.Size]byte, name string, now time.Time) (*x509.Certificate, error) {
 	wrong := &WrongMainError{Want: hex.EncodeToString(fingerprint[:])}
 	var ca *x509.Certificate
 	for _, c := range chain {
@@ -92,10 +124,11 @@ func verifyByFingerprint(chain []*x509.Certificate, fingerprint [sha256.Size]byt
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots:       roots,
-		DNSName:     serverName,
-		CurrentTime: now,
-		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Roots:         roots,
+		Intermediates: poolOf(chain[1:]),
+		DNSName:       name,
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the main's certificate: %w", err)

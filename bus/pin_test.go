@@ -69,7 +69,7 @@ func TestChainIsVerifiedInFull(t *testing.T) {
 		{"for clients", []*x509.Certificate{sign(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), a.ca}, clock.now(), fingerprint, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			ca, err := verifyByFingerprint(c.chain, c.print, c.now)
+			ca, err := verifyByFingerprint(c.chain, c.print, serverName, c.now)
 			if c.good != (err == nil) || c.good != (ca != nil) {
 				t.Fatalf("got %v, %v", ca, err)
 			}
