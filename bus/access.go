@@ -41,8 +41,8 @@ func (a *access) config() string {
 	b.WriteString("accounts {\n")
 	a.writeStreamsAccount(&b)
 	a.writeRemotesAccount(&b)
-	fmt.Fprintf(&b, "  %s {\n    users: [ {nkey: %s, permissions: {publish: {deny: [\">\"]}, subscribe: {allow: [\"%s*\"]}}} ]\n  }\n}\n",
-		systemAccount, a.System, presenceEvents)
+	fmt.Fprintf(&b, "  %s {\n    users: [ {nkey: %s, permissions: {publish: {deny: [\">\"]}, subscribe: {allow: [%s]}}} ]\n  }\n}\n",
+		systemAccount, a.System, quoteAll([]string{presenceEvents + "*", refusedEvents}))
 	fmt.Fprintf(&b, "system_account: %s\n", systemAccount)
 	return b.String()
 }

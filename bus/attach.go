@@ -152,10 +152,11 @@ func (l *Log) Pending(ctx context.Context, remote string) (int64, error) {
 	return int64(info.NumPending) + int64(info.NumAckPending), nil
 }
 
-func (l *Log) deleteConsumers(ctx context.Context) error {
+// consumers are the names of all consumers of the stream.
+func (l *Log) consumers(ctx context.Context) ([]string, error) {
 	s, err := l.js.Stream(ctx, l.stream)
 	if err != nil {
-		return logError("looking at stream "+l.stream, err)
+		return nil, logError("looking at stream "+l.stream, err)
 	}
 	names := s.ConsumerNames(ctx)
 	var all []string
@@ -163,10 +164,18 @@ func (l *Log) deleteConsumers(ctx context.Context) error {
 		all = append(all, name)
 	}
 	if err := names.Err(); err != nil {
-		return fmt.Errorf("listing the consumers of %s: %w", l.stream, err)
+		return nil, fmt.Errorf("listing the consumers of %s: %w", l.stream, err)
+	}
+	return all, nil
+}
+
+func (l *Log) deleteConsumers(ctx context.Context) error {
+	all, err := l.consumers(ctx)
+	if err != nil {
+		return err
 	}
 	for _, name := range all {
-		if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := l.js.DeleteConsumer(ctx, l.stream, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return fmt.Errorf("deleting consumer %s of %s: %w", name, l.stream, err)
 		}
 	}

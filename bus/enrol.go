@@ -44,13 +44,19 @@ func (s *Server) serveJoin(msg *nats.Msg) {
 	key := strings.TrimPrefix(msg.Subject, joinPrefix+".")
 	log := s.log.With().Str("invitation", key).Str("address", s.addressOf(key)).Logger()
 	if !strings.HasPrefix(msg.Reply, joinInbox(key)+".") {
-		log.Warn().Msg("join without an inbox of its own, not answered")
+		s.joinsRefused.Add(1)
+		if s.doorstep.say.Allow() {
+			log.Warn().Msg("join without an inbox of its own, not answered")
+		}
 		return
 	}
 	var answer joinAnswer
 	m, host, err := s.enrol(key, msg.Data)
 	if err != nil {
-		log.Warn().Err(err).Msg("join refused")
+		s.joinsRefused.Add(1)
+		if s.doorstep.say.Allow() {
+			log.Warn().Err(err).Int64("so_far", s.joinsRefused.Load()).Msg("join refused")
+		}
 		answer.Error = err.Error()
 	} else {
 		log.Info().Str("remote", m.Name).Str("id", m.ID).Str("host", host).Strs("shares", m.Shares).Msg("remote joined")

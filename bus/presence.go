@@ -20,6 +20,7 @@ const (
 	connectionsPerUser = 8
 
 	presenceEvents = "$SYS.ACCOUNT." + remotesAccount + "."
+	refusedEvents  = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
 	presenceRate   = 5 // log lines a second, for remotes on links that come and go
 	presenceBurst  = 100
 )
@@ -29,6 +30,7 @@ const (
 // too many.
 type presence struct {
 	cut   func(connection uint64) // may be of one that is gone
+	known func(address string)    // whoever is there has shown a known key
 	name  func(key string) (string, bool)
 	log   zerolog.Logger
 	limit *rate.Limiter
@@ -55,9 +57,14 @@ func (s *Server) startPresence() error {
 		func(id uint64) { _ = s.ns.DisconnectClientByID(id) }, // its only error: there is none such
 		func(key string) (string, bool) { r, ok := s.registry.RemoteByID(key); return r.Name, ok },
 		s.log)
-	_, err = s.systemConn.Subscribe(presenceEvents+"*", func(msg *nats.Msg) { p.event(msg, service) })
-	if err != nil {
-		return fmt.Errorf("following connections: %w", err)
+	p.known = s.doorstep.known
+	for subject, handle := range map[string]nats.MsgHandler{
+		presenceEvents + "*": func(msg *nats.Msg) { p.event(msg, service) },
+		refusedEvents:        s.strangerRefused,
+	} {
+		if _, err := s.systemConn.Subscribe(subject, handle); err != nil {
+			return fmt.Errorf("following connections: %w", err)
+		}
 	}
 	if err := s.systemConn.FlushTimeout(ownTimeout); err != nil {
 		return fmt.Errorf("following connections: %w", err)
@@ -67,7 +74,27 @@ func (s *Server) startPresence() error {
 			p.connected(c.AuthorizedUser, c.Cid, address(c))
 		}
 	}
+	s.presence = p
 	return nil
+}
+
+// strangerRefused takes the server's word that a key was not good.
+func (s *Server) strangerRefused(msg *nats.Msg) {
+	var e server.DisconnectEventMsg
+	if err := json.Unmarshal(msg.Data, &e); err == nil {
+		s.doorstep.refuse(e.Client.Host, e.Reason)
+	}
+}
+
+// count is how many connections have shown a known key.
+func (p *presence) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, all := range p.users {
+		n += len(all)
+	}
+	return n
 }
 
 func (p *presence) event(msg *nats.Msg, service string) {
@@ -102,6 +129,9 @@ func (p *presence) connected(key string, id uint64, address string) {
 	p.users[key] = have
 	p.mu.Unlock()
 
+	if p.known != nil {
+		p.known(address)
+	}
 	for _, id := range over {
 		p.cut(id)
 	}

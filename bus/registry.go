@@ -28,12 +28,14 @@ var ErrUnknownRemote = errors.New("no such remote")
 
 // Remote is a remote that the main knows.
 type Remote struct {
-	Name   string    `json:"name"`
-	ID     string    `json:"id"`    // public NKey, U…
-	Inbox  string    `json:"inbox"` // random token of its inbox prefix; not for others' eyes
-	Shares []string  `json:"shares"`
-	Paused bool      `json:"paused,omitempty"`
-	Added  time.Time `json:"added"`
+	Name   string   `json:"name"`
+	ID     string   `json:"id"`    // public NKey, U…
+	Inbox  string   `json:"inbox"` // random token of its inbox prefix; not for others' eyes
+	Shares []string `json:"shares"`
+	Paused bool     `json:"paused,omitempty"`
+	// Managed: it comes from a list, see [Registry.Sync].
+	Managed bool      `json:"managed,omitempty"`
+	Added   time.Time `json:"added"`
 }
 
 // inbox is the prefix of all subjects to which this remote may be answered.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -63,7 +64,12 @@ type Server struct {
 	systemConn *nats.Conn
 	js, bulkJS jetstream.JetStream
 
-	joins *rate.Limiter
+	joins        *rate.Limiter
+	joinsRefused atomic.Int64
+	doorstep     *doorstep
+	presence     *presence
+	serverLog    *serverLog
+	stopWatching func() // strangers
 
 	mu     sync.Mutex  // guards what follows, and makes reloads come one by one
 	sweep  *time.Timer // fires when the next invitation expires
@@ -100,9 +106,10 @@ func newServer(o ServerOptions) (*Server, error) {
 	s := &Server{
 		dir: o.Dir, listen: listen, authority: o.Authority, registry: o.Registry,
 		shares: uniqueShares(o.Shares), maxStore: o.MaxStore, log: o.Log,
-		serverTLS: o.Authority.ServerTLS(),
-		joins:     rate.NewLimiter(joinRate, joinBurst),
+		joins:    rate.NewLimiter(joinRate, joinBurst),
+		doorstep: newDoorstep(o.Log), serverLog: newServerLog(o.Log),
 	}
+	s.serverTLS = s.doorstep.guard(o.Authority.ServerTLS())
 	if s.publisher, err = nkeys.CreateUser(); err != nil {
 		return nil, err
 	}
@@ -159,6 +166,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 	if err := s.startPresence(); err != nil {
 		return err
 	}
+	s.stopWatching = s.watchStrangers()
 	if _, err := s.serviceConn.Subscribe(joinPrefix+".*", s.serveJoin); err != nil {
 		return fmt.Errorf("listening for joins: %w", err)
 	}
@@ -185,8 +193,7 @@ func (s *Server) startNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := newServerLog(s.log)
-	ns.SetLoggerV2(log, false, false, false)
+	ns.SetLoggerV2(s.serverLog, false, false, false)
 	started := make(chan struct{})
 	go func() { defer close(started); ns.Start() }()
 	select {
@@ -204,7 +211,7 @@ func (s *Server) startNATS(ctx context.Context) error {
 		return ctx.Err()
 	}
 	select {
-	case err = <-log.fatal:
+	case err = <-s.serverLog.fatal:
 	default:
 		if !ns.ReadyForConnections(ownTimeout) {
 			err = errors.New("the NATS server does not accept connections")
@@ -336,6 +343,9 @@ func (s *Server) Close() {
 	s.closed = true
 	if s.sweep != nil {
 		s.sweep.Stop()
+	}
+	if s.stopWatching != nil {
+		s.stopWatching()
 	}
 	for _, nc := range []*nats.Conn{s.serviceConn, s.publishConn, s.bulkConn, s.systemConn} {
 		if nc != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 )
@@ -22,6 +23,8 @@ type serverLog struct {
 	log        zerolog.Logger
 	limit      *rate.Limiter
 	suppressed atomic.Int64
+	denied     atomic.Int64 // permission violations and oversize messages
+	strangers  atomic.Int64 // handshakes that failed
 	// fatal gets the first fatal error: the server expects its logger to end
 	// the process, and goes on as a wreck if it does not.
 	fatal chan error
@@ -34,6 +37,9 @@ func newServerLog(log zerolog.Logger) *serverLog {
 		fatal: make(chan error, 1),
 	}
 }
+
+// tlsFailure begins what the server says of a handshake that failed.
+const tlsFailure = "TLS handshake error"
 
 // tlsFirstWarning is what the server says of our own choice, at each start.
 const tlsFirstWarning = "Clients that are not using \"TLS Handshake First\""
@@ -48,7 +54,23 @@ func (l *serverLog) Warnf(format string, v ...any) {
 	l.write(zerolog.WarnLevel, format, v)
 }
 
-func (l *serverLog) Errorf(format string, v ...any) { l.write(zerolog.ErrorLevel, format, v) }
+// Errorf also takes what others do wrong, which is no error of the main; it is
+// counted here, because the server itself does not.
+func (l *serverLog) Errorf(format string, v ...any) {
+	level := zerolog.ErrorLevel
+	switch {
+	case strings.Contains(format, " Violation"), len(v) > 0 && v[0] == server.ErrMaxPayload.Error():
+		l.denied.Add(1)
+		level = zerolog.WarnLevel
+	case strings.Contains(format, tlsFailure):
+		l.strangers.Add(1)
+		level = zerolog.WarnLevel
+	case strings.Contains(format, server.ErrAuthentication.Error()), len(v) > 0 && v[0] == server.ErrAuthentication:
+		level = zerolog.DebugLevel // presence tells it
+	}
+	l.write(level, format, v)
+}
+
 func (l *serverLog) Debugf(format string, v ...any) { l.write(zerolog.DebugLevel, format, v) }
 func (l *serverLog) Tracef(format string, v ...any) { l.write(zerolog.TraceLevel, format, v) }
 

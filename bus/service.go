@@ -101,6 +101,7 @@ type Service struct {
 
 	fetches, hellos, reports *lanes
 
+	rates      remoteRates
 	refused    atomic.Int64 // messages that were dropped without an answer
 	refusedLog rate.Sometimes
 }
@@ -140,6 +141,9 @@ func (v *Service) start(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("opening the stream of reports: %w", err)
+	}
+	if err := v.Tidy(ctx); err != nil {
+		v.o.Log.Warn().Err(err).Msg("what the bus keeps for revoked remotes is left until the next start")
 	}
 	// No queue group: there is one main, and one listener costs the server less.
 	v.micro, err = micro.AddService(v.conn, micro.Config{
@@ -182,11 +186,11 @@ func (v *Service) sender(m micro.Request) (remote Remote, share string, ok bool)
 	}
 	remote, known := v.registry.RemoteByName(tokens[len(tokens)-1])
 	if !known || remote.Paused || !remote.ownsReply(m.Reply()) ||
-		len(tokens) == 4 && !slices.Contains(remote.Shares, share) {
+		len(tokens) == 4 && !slices.Contains(remote.Shares, share) || !v.rates.allow(remote.Name) {
 		v.refused.Add(1)
 		v.refusedLog.Do(func() {
 			v.o.Log.Warn().Str("subject", m.Subject()).Bool("known", known).Int64("so_far", v.refused.Load()).
-				Msg("dropped a message that its sender had no right to send")
+				Msg("dropped a message that its sender had no right to send, or one too many")
 		})
 		return Remote{}, "", false
 	}
@@ -242,6 +246,13 @@ func (v *Service) welcome(remote, share string, data []byte) helloAnswer {
 		v.o.Log.Error().Err(err).Str("remote", remote).Str("share", share).Msg("a hello could not be answered; the remote will say it again")
 		return helloAnswer{Error: "the main could not look into its event log"}
 	}
+	// The right may have gone between the question and here, and Tidy with it.
+	if !v.mayHave(remote, share) {
+		if err := log.Detach(ctx, remote); err != nil {
+			v.o.Log.Warn().Err(err).Str("remote", remote).Str("share", share).Msg("a consumer that nobody may use is left until the next start")
+		}
+		return helloAnswer{Error: "the share was just taken from this remote"}
+	}
 	v.o.Log.Info().Str("remote", remote).Str("share", share).Bool("resume", w.Resume).Str("reason", w.Reason).
 		Uint64("next", w.Next).Uint64("last", w.Last).Msg("a remote said hello")
 	return helloAnswer{Welcome: &w}
@@ -273,6 +284,11 @@ func (v *Service) takeReport(remote string, data []byte) reportAnswer {
 	if _, err := v.js.Publish(ctx, remotesPrefix+"."+remote, data); err != nil && v.ctx.Err() == nil {
 		v.o.Log.Warn().Err(err).Str("remote", remote).Msg("a report was taken but not stored; it is lost at a restart of the main")
 	}
+	if _, known := v.registry.RemoteByName(remote); !known { // revoked meanwhile
+		if err := v.forgetReports(ctx); err != nil && v.ctx.Err() == nil {
+			v.o.Log.Warn().Err(err).Str("remote", remote).Msg("the report of a revoked remote is left until the next start")
+		}
+	}
 	return reportAnswer{}
 }
 
@@ -290,7 +306,7 @@ func (v *Service) answer(m micro.Request, answer any) {
 func (v *Service) Served() int64 { return v.fetcher.served.Load() }
 
 // Refused are messages that were dropped because their sender had no right to
-// send them, or not with that reply subject.
+// send them, or not with that reply subject, or sent far too many.
 func (v *Service) Refused() int64 { return v.refused.Load() }
 
 // Close stops answering. It returns when what is under way has ended.
