@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"strings"
 	"time"
 
 	"waptsync/bus"
@@ -22,7 +23,7 @@ const (
 // hint is a reason to look at a path.
 type hint struct {
 	kind  hintKind
-	seen  *stat // what a scan has just seen, of a file or a directory
+	seen  *stat // the file that a scan has just seen
 	first bool  // the generation's first scan saw it
 	// scanned: the scan that saw it scans it too, if it is a directory.
 	scanned bool
@@ -78,6 +79,20 @@ func (s *session) hurry(w *work) {
 	}
 	if soon.Before(w.due) {
 		s.times.set(w, soon)
+	}
+}
+
+// dirtyBeneath has all that is under way beneath p looked at again: when a
+// directory is renamed, no event tells that of each path in it.
+func (s *session) dirtyBeneath(p string) {
+	if known, _ := s.tree.get(p); known.kind == bus.KindFile && s.works[p] == nil {
+		return // it is nothing else on its way
+	}
+	prefix := p + "/"
+	for q, w := range s.works {
+		if strings.HasPrefix(q, prefix) {
+			w.dirty = true
+		}
 	}
 }
 
@@ -196,6 +211,10 @@ func (s *session) checkFile(p string, h hint, w *work, seen sight, known entry) 
 func (s *session) renamed(w *work, known entry) bool {
 	old, proven := s.gone.former(w.st.body())
 	if !proven || known.kind != 0 || w.rehash {
+		return false
+	}
+	// A scan may have seen it before its directory was renamed.
+	if seen, err := s.folder.look(w.path); err != nil || seen.stat != w.st {
 		return false
 	}
 	was, ok := s.tree.get(old)

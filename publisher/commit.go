@@ -124,6 +124,9 @@ func (s *session) settleCommit(c committed) {
 			s.tree.delete(w.path)
 			s.buried(w.path)
 		default:
+			if _, known := s.tree.get(w.path); !known {
+				s.recent.appeared()
+			}
 			s.tree.put(w.path, entryOf(w.event))
 		}
 	}

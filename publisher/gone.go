@@ -103,7 +103,10 @@ func (s *session) vanish(p string, e entry, renamed bool) {
 
 func (s *session) vanishBeneath(p string, renamed bool, now time.Time) {
 	s.tree.walk(p, func(q string, e entry) bool {
-		s.gone.mark(q, e, renamed && s.works[q] == nil, now)
+		w := s.works[q]
+		if w == nil || !w.buries() {
+			s.gone.mark(q, e, renamed && w == nil, now)
+		}
 		return true
 	})
 }
@@ -183,7 +186,7 @@ func (s *session) confirm(now time.Time) bool {
 func (s *session) busyDirs() map[string]bool {
 	busy := make(map[string]bool)
 	for p, w := range s.works {
-		if w.event != nil && w.event.Kind == bus.KindDeleted || w.phase == waiting {
+		if w.buries() || w.phase == waiting {
 			continue
 		}
 		for up := above(p); up != "" && !busy[up]; up = above(up) {
@@ -217,6 +220,7 @@ func (s *session) tombstone(p string, busy map[string]bool, now time.Time) {
 		return
 	}
 	s.gone.remove(p)
+	s.tree.doubt(p) // a scan that finds it again must say so
 	s.problems.clear(p)
 	w.event = &bus.Event{Kind: bus.KindDeleted, Path: p}
 	s.tombs[above(p)]++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -141,7 +140,7 @@ func (h *hasher) describe(m *objects.Manifest, r *reading, put *putter) error {
 func (r *reading) fail(err error) {
 	r.outcome, r.err, r.quiet = hashFailed, err, stat{}
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, errNotFile):
+	case absent(err) == nil, errors.Is(err, errNotFile):
 		r.outcome = hashChanged
 	case errors.Is(err, syscall.EAGAIN): // another program holds a lease that forbids readers
 		r.outcome = hashBusy

@@ -26,8 +26,8 @@ const (
 	emptyLeast = 10
 )
 
-// recentDeletes counts tombstones that were made close together, so that a slow
-// deletion of everything is seen as one.
+// recentDeletes counts tombstones that were made close together, less the paths
+// that appeared since, so that a slow deletion of everything is seen as one.
 type recentDeletes struct {
 	n    int
 	last time.Time
@@ -38,6 +38,8 @@ func (r *recentDeletes) add(now time.Time) {
 	r.n++
 	r.last = now
 }
+
+func (r *recentDeletes) appeared() { r.n = max(0, r.n-1) }
 
 func (r *recentDeletes) expire(now time.Time) {
 	if now.Sub(r.last) > recentPeriod {

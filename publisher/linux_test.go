@@ -6,11 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
-
-var overflow = fsnotify.ErrEventOverflow
 
 func asNobody(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

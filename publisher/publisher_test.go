@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"waptsync/bus"
 )
 
@@ -326,7 +328,7 @@ func TestOverflowLeadsToAScan(t *testing.T) {
 	}
 	r.write("dir/b", "b")
 	must(t, os.Remove(r.path("dir/a")))
-	w.fs.Errors <- overflow
+	w.fs.Errors <- fsnotify.ErrEventOverflow
 	r.converges()
 	r.write("dir/c", "c") // the watch is back
 	r.converges()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -193,7 +194,11 @@ func (r *rig) differs(without []string) string {
 		return nil
 	}))
 	if why == "" && found != live {
-		why = "number of paths"
+		for p, e := range events {
+			if _, err := os.Lstat(r.path(p)); p != "" && e.Kind != bus.KindDeleted && err != nil {
+				why = p + " is not there"
+			}
+		}
 	}
 	return why
 }
@@ -208,7 +213,7 @@ func (r *rig) pathDiffers(p, full string, e *bus.Event) string {
 	}
 	st := statOf(fi)
 	if e.Kind != st.kind {
-		return p + " has another kind"
+		return fmt.Sprintf("%q has another kind: event %d of %v, folder %d of %v", p, e.Kind, time.Unix(0, e.MTime), st.kind, fi.ModTime())
 	}
 	switch st.kind {
 	case bus.KindDir:

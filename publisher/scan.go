@@ -115,6 +115,8 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 				return subs, nil
 			}
 			return subs, s.missing(ctx, dir)
+		case err != nil && absent(err) == nil: // removed while it was read
+			return nil, s.missing(ctx, dir)
 		case err != nil:
 			return subs, s.add(ctx, found{path: dir, err: err, list: true})
 		case ctx.Err() != nil:

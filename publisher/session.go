@@ -235,7 +235,7 @@ func (s *session) loop(ctx context.Context) error {
 		var events chan fsnotify.Event
 		var watchErrors chan error
 		if s.watch != nil {
-			events, watchErrors = s.watch.fs.Events, s.watch.fs.Errors
+			events, watchErrors = s.watch.fs.Events, s.watch.errors
 		}
 		var toSmall, toLarge chan *work
 		small, large := s.small.peek(), s.large.peek()

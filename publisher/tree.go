@@ -142,6 +142,26 @@ func (t *tree) delete(path string) {
 	t.prune(above(path))
 }
 
+// doubt makes sure that nothing equals what is published under path, whose
+// tombstone is on its way.
+func (t *tree) doubt(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dir, name := t.parent(path, false)
+	if dir == nil {
+		return
+	}
+	if e, ok := dir.leafs[name]; ok {
+		e.mode, e.inode = ^uint16(0), 0
+		if e.kind == bus.KindSymlink {
+			e.more = nil
+		}
+		dir.leafs[name] = e
+	} else if d := dir.dirs[name]; d != nil {
+		d.entry.mode = ^uint16(0)
+	}
+}
+
 // prune removes directories that no event stands for and nothing is in.
 func (t *tree) prune(path string) {
 	for path != "" {

@@ -17,16 +17,17 @@ import (
 //
 // fsnotify knows watches by path, the kernel by inode: a directory that was
 // moved would keep its watch under the old path, and adding the new path would
-// silently give events of the old one. So the watcher remembers the inode of
-// each watched path and lets go of the old path first.
+// silently give events of the old one. So the watcher remembers which
+// directory each watched path is and lets go of the old path first.
 type watcher struct {
 	folder *folder
 	fs     *fsnotify.Watcher
 	refuse func(dir string) error // may be nil
+	errors chan error             // closed when the watcher is
 
 	mu        sync.Mutex
-	inodes    map[string]uint64 // by path of the share, "" being its top
-	paths     map[uint64]string
+	watched   map[string]identity // by path of the share, "" being its top
+	paths     map[identity]string
 	unwatched map[string]struct{} // directories that the kernel refused
 	refusal   error               // the newest reason for it
 }
@@ -36,14 +37,43 @@ func newWatcher(f *folder, refuse func(dir string) error) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watcher{
+	w := &watcher{
 		folder:    f,
+		errors:    make(chan error),
 		fs:        notify,
 		refuse:    refuse,
-		inodes:    make(map[string]uint64),
-		paths:     make(map[uint64]string),
+		watched:   make(map[string]identity),
+		paths:     make(map[identity]string),
 		unwatched: make(map[string]struct{}),
-	}, nil
+	}
+	go w.passErrors()
+	return w, nil
+}
+
+// passErrors takes errors from fsnotify whatever the session does: fsnotify
+// waits for that with its lock held, which add and drop need.
+func (w *watcher) passErrors() {
+	defer close(w.errors)
+	var pending error
+	for {
+		var out chan error
+		if pending != nil {
+			out = w.errors
+		}
+		select {
+		case err, ok := <-w.fs.Errors:
+			switch {
+			case !ok:
+				return
+			case errors.Is(err, syscall.EINVAL):
+				// A watch was to be removed that the kernel had dropped already.
+			case pending == nil || errors.Is(pending, fsnotify.ErrEventOverflow):
+				pending = err
+			}
+		case out <- pending:
+			pending = nil
+		}
+	}
 }
 
 func (w *watcher) close() { _ = w.fs.Close() }
@@ -55,15 +85,15 @@ func (w *watcher) add(p string) error {
 	defer w.mu.Unlock()
 	// The directory can be replaced between looking and watching.
 	for range 3 {
-		before, ok := w.inode(p)
+		before, ok := w.identify(p)
 		if !ok {
 			w.forget(p)
 			return nil
 		}
-		if other, ok := w.paths[before]; ok && other != p && before != 0 {
+		if other, ok := w.paths[before]; ok && other != p && before != (identity{}) {
 			w.forget(other)
 		}
-		if known, ok := w.inodes[p]; ok && known != before {
+		if known, ok := w.watched[p]; ok && known != before {
 			w.forget(p)
 		}
 		if err := w.register(p); err != nil {
@@ -75,8 +105,8 @@ func (w *watcher) add(p string) error {
 			return err
 		}
 		delete(w.unwatched, p)
-		w.inodes[p], w.paths[before] = before, p
-		if after, ok := w.inode(p); ok && after == before {
+		w.watched[p], w.paths[before] = before, p
+		if after, ok := w.identify(p); ok && after == before {
 			return nil
 		}
 		w.forget(p)
@@ -93,28 +123,29 @@ func (w *watcher) register(p string) error {
 	return w.fs.Add(w.absolute(p))
 }
 
-func (w *watcher) inode(p string) (uint64, bool) {
+// identify says which directory is at p now, if any.
+func (w *watcher) identify(p string) (identity, bool) {
 	if p == "" {
-		return w.folder.id.inode, true
+		return w.folder.id, true
 	}
 	fi, err := w.folder.root.Lstat(p)
 	if err != nil || !fi.IsDir() {
-		return 0, false
+		return identity{}, false
 	}
-	inode, _ := origin(fi)
-	return inode, true
+	id, _ := folderIdentity(fi)
+	return id, true
 }
 
 // forget drops the watch of p alone. Callers hold mu.
 func (w *watcher) forget(p string) {
 	delete(w.unwatched, p)
-	inode, ok := w.inodes[p]
+	id, ok := w.watched[p]
 	if !ok {
 		return
 	}
-	delete(w.inodes, p)
-	if w.paths[inode] == p {
-		delete(w.paths, inode)
+	delete(w.watched, p)
+	if w.paths[id] == p {
+		delete(w.paths, id)
 	}
 	// The kernel may have dropped it already, with the directory.
 	_ = w.fs.Remove(w.absolute(p))
@@ -124,7 +155,7 @@ func (w *watcher) forget(p string) {
 func (w *watcher) drop(p string, beneath bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, watched := w.inodes[p]
+	_, watched := w.watched[p]
 	_, refused := w.unwatched[p]
 	if !watched && !refused {
 		return
@@ -134,7 +165,7 @@ func (w *watcher) drop(p string, beneath bool) {
 		return
 	}
 	prefix := p + "/"
-	for q := range w.inodes {
+	for q := range w.watched {
 		if strings.HasPrefix(q, prefix) {
 			w.forget(q)
 		}
@@ -150,8 +181,8 @@ func (w *watcher) drop(p string, beneath bool) {
 func (w *watcher) watches(p string, inode uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	known, ok := w.inodes[p]
-	return ok && known == inode
+	known, ok := w.watched[p]
+	return ok && known.inode == inode
 }
 
 // complete says whether every directory known is watched.
@@ -164,7 +195,7 @@ func (w *watcher) complete() bool {
 func (w *watcher) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.inodes)
+	return len(w.watched)
 }
 
 // refused returns the directories that are not watched, and why.

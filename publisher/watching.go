@@ -25,11 +25,13 @@ func (s *session) watched(e fsnotify.Event) {
 	case e.Has(fsnotify.Rename):
 		kind = hintRename
 		s.watch.drop(p, true)
+		s.dirtyBeneath(p)
 	case e.Has(fsnotify.Remove):
 		kind = hintRemove
 		s.watch.drop(p, false) // a directory is removed after what is in it
 	case e.Has(fsnotify.Create):
 		kind = hintCreate
+		s.dirtyBeneath(p)
 	case e.Has(fsnotify.Write):
 		kind = hintWrite
 	case e.Has(fsnotify.Chmod):
@@ -66,8 +68,7 @@ func (s *session) watchError(err error, open bool) {
 		s.watcherDied(errors.New("it was closed"))
 	case errors.Is(err, fsnotify.ErrEventOverflow):
 		s.log.Warn().Msg("watch events were lost: scanning the whole folder")
-		s.trusted = false
-		s.gone.distrust()
+		s.distrust()
 		s.startScan()
 	default:
 		s.watcherDied(err)
@@ -78,10 +79,20 @@ func (s *session) watchError(err error, open bool) {
 func (s *session) watcherDied(err error) {
 	s.log.Warn().Err(err).Msg("the watcher failed: making another and scanning the whole folder")
 	s.watch.close()
-	s.trusted = false
-	s.gone.distrust()
+	s.distrust()
 	s.openWatcher()
 	s.startScan()
+}
+
+// distrust doubts all that watch events could have told of, until the next full
+// scan. That compares with what is published, so it says nothing of what is
+// under way.
+func (s *session) distrust() {
+	s.trusted = false
+	s.gone.distrust()
+	for _, w := range s.works {
+		w.dirty = true
+	}
 }
 
 // poll scans what cannot be watched.
@@ -197,8 +208,10 @@ func listing(dir string) string { return dir + "/" }
 const surePath = 255
 
 // needsLook says whether what a scan saw must be looked at again to be judged.
+// A hasher looks at a file anyway; all else could be published as the scan saw
+// it before the directory above was renamed.
 func (f *found) needsLook() bool {
-	return f.st.kind != bus.KindFile && f.st.kind != bus.KindDir || len(f.path) > surePath
+	return f.st.kind != bus.KindFile || len(f.path) > surePath
 }
 
 func (s *session) scanEnded(e scanned) {
@@ -280,6 +293,6 @@ func (s *session) covered(dir string) bool {
 	if s.watch == nil {
 		return false
 	}
-	inode, ok := s.watch.inode(dir)
-	return !ok || s.watch.watches(dir, inode)
+	id, ok := s.watch.identify(dir)
+	return !ok || s.watch.watches(dir, id.inode)
 }

@@ -49,6 +49,11 @@ type work struct {
 	quiet     stat
 }
 
+// buries says whether w is a tombstone on its way.
+func (w *work) buries() bool {
+	return w.event != nil && w.event.Kind == bus.KindDeleted && (w.phase == ready || w.phase == committing)
+}
+
 // timetable orders waiting works by their time.
 type timetable []*work
 
