@@ -27,7 +27,6 @@ func (s *session) bring(ctx context.Context, it *item) error {
 	link := (*linkError)(nil)
 	switch {
 	case err == nil:
-		s.linkWorks()
 		if s.give(it) {
 			return nil // the committer releases the claim
 		}
@@ -77,6 +76,7 @@ type assembly struct {
 	m       *objects.Manifest
 	offsets []int64 // of each object
 	have    []bool  // one goroutine's, or guarded as fromMain says
+	next    int     // object that fromMain looks at next
 	f       *os.File
 }
 
@@ -261,15 +261,13 @@ func (s *session) fetchManifest(ctx context.Context, ev *bus.Event) ([]byte, err
 		from := int64(len(encoding))
 		n := min(bound-from, bus.MaxFetchBytes)
 		items := []bus.Item{{Path: ev.Path, Digest: ev.Content.Digest, Offset: from, Length: n, Manifest: true}}
-		errs, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, items, func(_ int, _ int64, piece []byte) error {
+		errs, err := s.fetch(ctx, items, func(_ int, _ int64, piece []byte) error {
 			encoding = append(encoding, piece...)
 			return nil
 		})
 		switch {
 		case err != nil:
 			return nil, linkOr(ctx, err)
-		case isBusy(errs[0]):
-			return nil, &linkError{errBusy}
 		case errs[0] != nil:
 			return nil, fmt.Errorf("fetching the manifest: %w", errs[0])
 		}

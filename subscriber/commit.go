@@ -69,11 +69,10 @@ func (s *session) park() error {
 	}
 	s.r.commit.Lock()
 	defer s.r.commit.Unlock()
-	return s.win.park(func(items []*item) error {
+	return s.win.park(func(waits []waiting) error {
 		return broken("writing the state", s.r.state.update(func(tx *stateTx) error {
-			for _, it := range items {
-				w := waiting{Seq: it.seq, At: it.at, Event: it.ev, Tries: it.tries}
-				if err := tx.putWaiting(&w); err != nil {
+			for i := range waits {
+				if err := tx.putWaiting(&waits[i]); err != nil {
 					return err
 				}
 			}

@@ -48,6 +48,7 @@ type item struct {
 	// committer had an older event of the path in its hands, or the waiting bucket
 	// has one; so only the committer may call it done.
 	retried, contended bool
+	parking            bool               // being moved to the waiting bucket
 	cancel             context.CancelFunc // set while a goroutine works for a superseded event in vain
 
 	path    string      // of ev

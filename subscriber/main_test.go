@@ -208,6 +208,7 @@ func (m *testMain) offer(path string) {
 type mainFiles struct {
 	dir    string
 	served atomic.Int64
+	params *objects.Params // nil: those for the file
 
 	mu        sync.Mutex
 	digests   map[string]objects.ID
@@ -246,7 +247,11 @@ func (f *mainFiles) manifest(path string) (*objects.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return objects.Describe(context.Background(), file, fi.Size(), objects.ParamsForFile(file, fi.Size()), objects.DescribeOptions{})
+	p := objects.ParamsForFile(file, fi.Size())
+	if f.params != nil {
+		p = *f.params
+	}
+	return objects.Describe(context.Background(), file, fi.Size(), p, objects.DescribeOptions{})
 }
 
 type countingReader struct {

@@ -12,13 +12,6 @@ import (
 	"waptsync/objects"
 )
 
-const (
-	// requestBytes are asked for at once: enough to fill a long line with
-	// requestsEach of them, and little to repeat when one breaks.
-	requestBytes = 2 << 20
-	requestsEach = 4
-)
-
 // fromWindow takes missing objects from the bus's window.
 func (a *assembly) fromWindow(ctx context.Context) error {
 	if !a.ev.InWindow {
@@ -64,25 +57,18 @@ type span struct {
 	length      int64
 }
 
-// requests groups the missing objects to spans, and spans to requests. An object
-// larger than a request may be is a request of its own, asked for in parts.
-func (a *assembly) requests() [][]span {
-	var all [][]span
-	var spans []span
+// nextSpans returns the missing objects of the next request, side by side where
+// they lie so, of about limit bytes together. An object larger than a request may
+// be is one of its own. The caller holds mu.
+func (a *assembly) nextSpans(limit int64) (spans []span) {
 	total := int64(0)
-	flush := func() {
-		if len(spans) > 0 {
-			all = append(all, spans)
-		}
-		spans, total = nil, 0
-	}
-	for i, o := range a.m.Objects {
+	for ; a.next < len(a.have); a.next++ {
+		i, size := a.next, int64(a.m.Objects[a.next].Size)
 		if a.have[i] {
 			continue
 		}
-		size := int64(o.Size)
-		if total > 0 && total+size > requestBytes || len(spans) == bus.MaxFetchItems {
-			flush()
+		if total > 0 && total+size > limit || len(spans) == bus.MaxFetchItems {
+			return spans
 		}
 		if n := len(spans); n > 0 && spans[n-1].last == i-1 {
 			spans[n-1].last, spans[n-1].length = i, spans[n-1].length+size
@@ -91,21 +77,27 @@ func (a *assembly) requests() [][]span {
 		}
 		total += size
 	}
-	flush()
-	return all
+	return spans
 }
 
 // fromMain fetches what is still missing, several requests at a time.
 func (a *assembly) fromMain(ctx context.Context) error {
-	all := a.requests()
-	if len(all) == 0 {
-		return nil
-	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(requestsEach)
-	var mu sync.Mutex // guards have and what else put changes
-	for _, spans := range all {
-		g.Go(func() error { return a.fetch(ctx, spans, &mu) })
+	var mu sync.Mutex // guards next, have and what else put changes
+	for range largeAtOnce {
+		g.Go(func() error {
+			for {
+				mu.Lock()
+				spans := a.nextSpans(a.s.pace.size())
+				mu.Unlock()
+				if len(spans) == 0 {
+					return nil
+				}
+				if err := a.fetch(ctx, spans, &mu); err != nil {
+					return err
+				}
+			}
+		})
 	}
 	return g.Wait()
 }
@@ -140,7 +132,11 @@ func (a *assembly) ask(ctx context.Context, spans []span, fills []*filling) erro
 		items[i] = bus.Item{Path: a.ev.Path, Digest: a.ev.Content.Digest, Offset: sp.offset, Length: sp.length}
 	}
 	var failed error // of our own disk, or of the main's bytes
-	errs, err := a.s.r.o.Bus.Fetch(ctx, a.s.r.o.Share, items, func(i int, _ int64, piece []byte) error {
+	if err := a.s.bulky.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer a.s.bulky.Release(1)
+	errs, err := a.s.fetch(ctx, items, func(i int, _ int64, piece []byte) error {
 		a.s.r.received.Add(int64(len(piece)))
 		failed = fills[i].take(piece)
 		return failed
@@ -152,9 +148,6 @@ func (a *assembly) ask(ctx context.Context, spans []span, fills []*filling) erro
 		return linkOr(ctx, err)
 	}
 	for _, err := range errs {
-		if isBusy(err) {
-			return &linkError{errBusy}
-		}
 		if err != nil {
 			return fmt.Errorf("fetching: %w", err)
 		}

@@ -10,12 +10,9 @@ import (
 	"waptsync/objects"
 )
 
-// Bounds of one packed request. What is under way is collected while the
-// requests before it run, so a lone file does not wait for others.
-const (
-	packItems = 1024
-	packBytes = 2 << 20
-)
+// packItems bounds one packed request, beside its bytes. Items are collected
+// while the requests before run, so a lone file does not wait for others.
+const packItems = 1024
 
 // linkPause is how long to wait after a request that failed as a whole.
 const linkPause = time.Second
@@ -42,9 +39,10 @@ func (s *session) pack(ctx context.Context) error {
 // collect takes what is queued behind first, as much as fits into one request.
 func (s *session) collect(first *item) (items []*item, left *item) {
 	var bytes int64
+	limit := s.pace.size()
 	for it := first; ; {
 		size := it.size()
-		if len(items) > 0 && (bytes+size > packBytes || len(items) == packItems) {
+		if len(items) > 0 && (bytes+size > limit || len(items) == packItems) {
 			return items, it
 		}
 		items, bytes = append(items, it), bytes+size
@@ -196,7 +194,7 @@ func (s *session) fetchPacked(ctx context.Context, wants []*want) error {
 	for i, w := range wants {
 		items[i] = bus.Item{Path: w.ev.Path, Digest: w.ev.Content.Digest, Length: w.ev.Content.Size}
 	}
-	errs, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, items, func(i int, offset int64, piece []byte) error {
+	errs, err := s.fetch(ctx, items, func(i int, offset int64, piece []byte) error {
 		w := wants[i]
 		s.r.received.Add(int64(len(piece)))
 		size := w.ev.Content.Size
@@ -220,39 +218,23 @@ func (s *session) fetchPacked(ctx context.Context, wants []*want) error {
 	if err != nil {
 		return err
 	}
-	s.linkWorks()
-	return s.fetchErrors(ctx, wants, errs)
+	s.fetchErrors(wants, errs)
+	return nil
 }
 
 // fetchErrors settles the items of a request that did not come.
-func (s *session) fetchErrors(ctx context.Context, wants []*want, errs []error) error {
-	busy := false
+func (s *session) fetchErrors(wants []*want, errs []error) {
 	for i, w := range wants {
 		if w.got {
 			continue
 		}
 		err := errs[i]
-		if isBusy(err) {
-			busy = true
-			continue
-		}
 		if err == nil {
 			err = errors.New("the main sent less than the content")
 		}
 		w.got = true
 		s.failed(w.it, "fetching", err)
 	}
-	if busy {
-		return errBusy
-	}
-	return nil
-}
-
-var errBusy = errors.New("the main has too much under way for this remote")
-
-func isBusy(err error) bool {
-	fe := (*bus.FetchError)(nil)
-	return errors.As(err, &fe) && fe.Code == bus.FetchBusy
 }
 
 // stageSmall verifies a whole content and writes it to the stage.

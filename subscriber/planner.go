@@ -145,30 +145,40 @@ func (w *window) settle(done []op, again []op) (examine []*item) {
 
 // park frees the stream from items that many later ones have overtaken: keep
 // stores them as waiting, and they stay in the window, without a place in the
-// stream. The lock is held meanwhile, so that none of them can be superseded and
-// still be stored.
-func (w *window) park(keep func(items []*item) error) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.slots) < maxUnresolved {
-		return nil
-	}
-	before := w.slots[len(w.slots)/2].seq
-	var items []*item
-	for _, it := range w.items {
-		if it.slot != nil && it.seq <= before && (it.phase == phaseWork || it.phase == phaseReady) {
-			items = append(items, it)
-		}
-	}
+// stream. An event that supersedes one meanwhile is contended, so what keep
+// stored for its path is settled when it is committed.
+func (w *window) park(keep func(waits []waiting) error) error {
+	items, waits := w.overtaken()
 	if len(items) == 0 {
 		return nil
 	}
-	if err := keep(items); err != nil {
+	if err := keep(waits); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, it := range items {
-		it.close()
-		it.contended = true
+		if it.parking {
+			it.close()
+			it.parking = false
+		}
 	}
 	return nil
+}
+
+func (w *window) overtaken() (items []*item, waits []waiting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.slots) < maxUnresolved {
+		return nil, nil
+	}
+	before := w.slots[len(w.slots)/2].seq
+	for _, it := range w.items {
+		if it.slot != nil && it.seq <= before && (it.phase == phaseWork || it.phase == phaseReady) {
+			it.parking, it.contended = true, true
+			items = append(items, it)
+			waits = append(waits, waiting{Seq: it.seq, At: it.at, Event: it.ev, Tries: it.tries})
+		}
+	}
+	return items, waits
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"waptsync/bus"
 	"waptsync/objects"
@@ -42,8 +43,11 @@ type session struct {
 	small chan *item // fit into a packed request
 	large chan *item
 
-	claims claims
-	marker chan struct{} // poked when all the main had was seen
+	requests *semaphore.Weighted // to the main, under way
+	bulky    *semaphore.Weighted // of these, for large files
+	pace     pace
+	claims   claims
+	marker   chan struct{} // poked when all the main had was seen
 
 	progress chan struct{} // poked after each commit
 	lost     chan struct{} // poked when the stage seems to be gone
@@ -80,7 +84,10 @@ func (r *Replica) follow(ctx context.Context) error {
 		small:  make(chan *item, maxSlots),
 		large:  make(chan *item, maxSlots),
 		active: make(map[*item]struct{}),
-		marker: make(chan struct{}, 1),
+
+		requests: semaphore.NewWeighted(requestsAtOnce),
+		bulky:    semaphore.NewWeighted(largeAtOnce),
+		marker:   make(chan struct{}, 1),
 
 		progress: make(chan struct{}, 1),
 		lost:     make(chan struct{}, 1),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/objects"
 )
 
 func TestInterruptedTransferGoesOnWhereItStood(t *testing.T) {
@@ -247,6 +248,19 @@ func TestSupersededTransferIsDropped(t *testing.T) {
 	})
 	release()
 	r.has("big", want)
+	r.reached()
+	r.same()
+}
+
+// Contents of many GiB have objects that are larger than a request may be.
+func TestObjectLargerThanARequestIsFetchedInParts(t *testing.T) {
+	m := startMain(t)
+	m.files.params = &objects.Params{Min: 1 << 20, Avg: 2 << 20, Max: 8 << 20}
+	b := bytes.Repeat([]byte{1}, 20<<20) // one byte over and over has no boundary
+	copy(b[9<<20:], random(100))
+	m.put("huge", b)
+	r := newRemote(t, m, "colmar")
+	r.start()
 	r.reached()
 	r.same()
 }

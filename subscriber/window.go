@@ -118,11 +118,12 @@ func (w *window) admit(d *bus.Delivery) *item {
 	w.behind = d.Pending
 	since := d.Seq
 	prev := w.byPath[d.Event.Path]
-	contended := prev != nil && prev.phase == phaseCommitting
-	if prev != nil && !contended {
+	contended := prev != nil && (prev.phase == phaseCommitting || prev.parking)
+	if prev != nil && prev.phase != phaseCommitting {
 		since = min(since, prev.since)
 		if sameContent(&prev.ev, &d.Event) {
 			prev.close()
+			prev.parking = false // what is being stored is not the newest
 			prev.ev, prev.seq, prev.at, prev.slot = d.Event, d.Seq, d.Time, s
 			return nil
 		}

@@ -1,0 +1,82 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"waptsync/bus"
+)
+
+// requestsAtOnce is how many requests of a share are under way: the main takes
+// four of a remote. Those of another share may still make it refuse one.
+const requestsAtOnce = 4
+
+// largeAtOnce is how many of these may be for large files, so that a small one
+// never waits for its turn behind them.
+const largeAtOnce = 3
+
+// Pauses after the main said that too much is under way.
+const (
+	leastBusyPause = 10 * time.Millisecond
+	mostBusyPause  = time.Second
+)
+
+// fetch is Bus.Fetch, and asks again for what the main was too busy to give.
+func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item int, offset int64, piece []byte) error) ([]error, error) {
+	if err := s.requests.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer s.requests.Release(1)
+	errs := make([]error, len(items))
+	left := make([]int, len(items)) // of items, as asked for
+	for i := range left {
+		left[i] = i
+	}
+	for pause := leastBusyPause; ; pause = min(2*pause, mostBusyPause) {
+		ask := items
+		if len(left) < len(items) {
+			ask = make([]bus.Item, len(left))
+			for i, item := range left {
+				ask[i] = items[item]
+			}
+		}
+		began := time.Now()
+		got, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, ask, func(i int, offset int64, piece []byte) error {
+			return sink(left[i], offset, piece)
+		})
+		if err != nil {
+			return errs, err
+		}
+		s.pace.took(bytesOf(ask), time.Since(began))
+		var busy []int
+		for i, err := range got {
+			errs[left[i]] = err
+			if isBusy(err) {
+				busy = append(busy, left[i])
+			}
+		}
+		if len(busy) == 0 {
+			s.linkWorks()
+			return errs, nil
+		}
+		left = busy
+		select {
+		case <-ctx.Done():
+			return errs, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func bytesOf(items []bus.Item) (n int64) {
+	for i := range items {
+		n += items[i].Length
+	}
+	return n
+}
+
+func isBusy(err error) bool {
+	fe := (*bus.FetchError)(nil)
+	return errors.As(err, &fe) && fe.Code == bus.FetchBusy
+}
