@@ -35,6 +35,13 @@ type PublishConfig struct {
 	Listen string `toml:"listen"`
 	// Advertise is the address that invitations name when it is not Listen.
 	Advertise string `toml:"advertise"`
+	// TLSCert and TLSKey are the administrator's own certificate, with its chain,
+	// and key, PEM; without them the main makes its own CA.
+	TLSCert string `toml:"tls-cert"`
+	TLSKey  string `toml:"tls-key"`
+	// Remotes is a list of remotes that configuration management keeps; the
+	// main follows its changes.
+	Remotes string `toml:"remotes"`
 	// Window bounds, for each share, the store of new content that flows
 	// through the bus once for all remotes; 0 turns it off.
 	Window Size `toml:"window"`
@@ -119,6 +126,9 @@ func (c *PublishConfig) bind(f *pflag.FlagSet) {
 	c.Common.bind(f)
 	f.StringVar(&c.Listen, "listen", c.Listen, "where remotes connect, `HOST:PORT`")
 	f.StringVar(&c.Advertise, "advertise", c.Advertise, "address that invitations name, `HOST:PORT`, when it is not --listen")
+	f.Var((*fileFlag)(&c.TLSCert), "tls-cert", "own certificate with its chain, PEM, instead of the main's own CA")
+	f.Var((*fileFlag)(&c.TLSKey), "tls-key", "its key, PEM")
+	f.Var((*fileFlag)(&c.Remotes), "remotes", "list of remotes that configuration management keeps, TOML or JSON")
 	f.Var(&c.Window, "window", "size of the store of new content, for each share; 0 turns it off")
 	f.Var(&c.MaxStore, "max-store", "bound of the bus's whole store; 0 means a quarter of the free disk")
 	f.Var(&c.Tombstones, "tombstones", "how long a deletion is remembered")
@@ -163,6 +173,14 @@ func (c *PublishConfig) validate() []string {
 		checkAddress(&f, "advertise", c.Advertise)
 		if host, _, err := net.SplitHostPort(c.Advertise); err == nil && host == "" {
 			f.add("advertise", "want a host that remotes can reach (got %q)", c.Advertise)
+		}
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		f.add("tls-cert", "needs tls-key, and the other way round")
+	}
+	for key, path := range map[string]string{"tls-cert": c.TLSCert, "tls-key": c.TLSKey, "remotes": c.Remotes} {
+		if path != "" && !filepath.IsAbs(path) {
+			f.add(key, "want an absolute path (got %q)", path)
 		}
 	}
 	if c.Window != 0 && c.Window < 8<<20 {

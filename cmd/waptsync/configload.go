@@ -137,6 +137,25 @@ func (p *pathFlag) Set(text string) error {
 	return err
 }
 
+// fileFlag is a file, or none; a relative path is meant from the present folder.
+type fileFlag string
+
+func (p *fileFlag) Type() string   { return "FILE" }
+func (p *fileFlag) String() string { return string(*p) }
+
+// Set makes the path absolute.
+func (p *fileFlag) Set(text string) error {
+	if text == "" {
+		*p = ""
+		return nil
+	}
+	abs, err := filepath.Abs(text)
+	if err == nil {
+		*p = fileFlag(abs)
+	}
+	return err
+}
+
 // shareFlag is --share NAME=DIR: the folders of a map of shares. Given at all,
 // it says which shares there are; what a file says besides of a share of the
 // same name stays.

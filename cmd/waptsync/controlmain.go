@@ -34,6 +34,9 @@ func mainHandler(s *publishService) http.Handler {
 	mux.HandleFunc("POST /v1/remotes", handle(func(_ *http.Request, in addRequest) (*bus.Membership, error) {
 		return s.AddRemote(in)
 	}))
+	mux.HandleFunc("POST /v1/remotes/{name}/membership", handle(func(r *http.Request, in membershipRequest) (*bus.Membership, error) {
+		return s.Membership(r.PathValue("name"), in)
+	}))
 	mux.HandleFunc("POST /v1/remotes/{name}/pause", handle(func(r *http.Request, _ done) (done, error) {
 		return done{}, s.SetPaused(r.PathValue("name"), true)
 	}))

@@ -17,6 +17,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once: the state on disk bears it.
 	context.AfterFunc(ctx, stop)
+	hideMemory()
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, version: buildVersion()}
 	code := a.execute(ctx, os.Args[1:])
 	stop()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"waptsync/bus"
@@ -23,13 +22,15 @@ type remoteInfo struct {
 	Shares []string  `json:"shares"`
 	Paused bool      `json:"paused"`
 	Added  time.Time `json:"added"`
+	// Managed: it comes from the list of remotes.
+	Managed bool `json:"managed,omitempty"`
 }
 
 // Remotes lists the registry.
 func (s *publishService) Remotes() remoteList {
 	out := remoteList{Remotes: []remoteInfo{}, Invitations: s.registry.Invitations()}
 	for _, r := range s.registry.Remotes() {
-		out.Remotes = append(out.Remotes, remoteInfo{r.Name, r.ID, r.Shares, r.Paused, r.Added})
+		out.Remotes = append(out.Remotes, remoteInfo{r.Name, r.ID, r.Shares, r.Paused, r.Added, r.Managed})
 	}
 	return out
 }
@@ -60,7 +61,25 @@ func (s *publishService) AddRemote(in addRequest) (*bus.Membership, error) {
 	if err := s.apply(); err != nil {
 		return nil, err
 	}
-	return &bus.Membership{Name: r.Name, Address: address, CA: string(s.authority.CAPEM()), Inbox: r.Inbox, Shares: r.Shares}, nil
+	return s.authority.Membership(r, address)
+}
+
+// membershipRequest asks for what a remote's own side needs.
+type membershipRequest struct {
+	Advertise string `json:"advertise"` // as in inviteRequest
+}
+
+// Membership is what the own side of a known remote needs.
+func (s *publishService) Membership(name string, in membershipRequest) (*bus.Membership, error) {
+	r, err := s.remote(name)
+	if err != nil {
+		return nil, err
+	}
+	address, err := s.address(in.Advertise)
+	if err != nil {
+		return nil, err
+	}
+	return s.authority.Membership(r, address)
 }
 
 // SetPaused keeps a remote from connecting, or lets it again.
@@ -76,7 +95,9 @@ func (s *publishService) SetPaused(name string, paused bool) error {
 
 // Revoke forgets a remote or an open invitation, cuts its connections and deletes what the bus keeps for it.
 func (s *publishService) Revoke(ctx context.Context, name string) error {
-	r, _ := s.registry.RemoteByName(name) // an open invitation alone has no shares to detach
+	if err := s.managed(name); err != nil {
+		return err
+	}
 	err := s.registry.Remove(name)
 	if errors.Is(err, bus.ErrUnknownRemote) {
 		return noRemote(name)
@@ -90,20 +111,23 @@ func (s *publishService) Revoke(ctx context.Context, name string) error {
 	s.mu.Lock()
 	delete(s.reports, name)
 	s.mu.Unlock()
-	return s.detach(ctx, name, r.Shares)
+	return s.tidy(ctx, name)
 }
 
 // SetShares replaces the shares that a remote may have.
 func (s *publishService) SetShares(ctx context.Context, name string, shares []string) error {
-	r, err := s.remote(name)
-	if err != nil {
+	if _, err := s.remote(name); err != nil {
+		return err
+	}
+	if err := s.managed(name); err != nil {
 		return err
 	}
 	if len(shares) == 0 {
 		return withHint(withCode(exitUsage, fmt.Errorf("no share is named for %s", name)),
 			"name one with --share, or use `waptsync remote revoke "+name+"`")
 	}
-	if shares, err = s.pickShares(shares); err != nil {
+	shares, err := s.pickShares(shares)
+	if err != nil {
 		return err
 	}
 	if err := s.registry.SetShares(name, shares); err != nil {
@@ -112,20 +136,23 @@ func (s *publishService) SetShares(ctx context.Context, name string, shares []st
 	if err := s.apply(); err != nil {
 		return err
 	}
-	gone := slices.DeleteFunc(slices.Clone(r.Shares), func(share string) bool { return slices.Contains(shares, share) })
-	return s.detach(ctx, name, gone)
+	return s.tidy(ctx, name)
 }
 
-// detach deletes a remote's consumers, on all shares even after an error.
-func (s *publishService) detach(ctx context.Context, name string, shares []string) error {
-	var errs []error
-	for _, share := range shares {
-		if log := s.logs[share]; log != nil {
-			errs = append(errs, log.Detach(ctx, name))
-		}
+// tidy deletes what the bus keeps and may not any more.
+func (s *publishService) tidy(ctx context.Context, who string) error {
+	if err := s.service.Tidy(ctx); err != nil {
+		return fmt.Errorf("the rights of %s are changed, but the bus still keeps its place: %w", who, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("the rights of %s are changed, but the bus still keeps its place: %w", name, err)
+	return nil
+}
+
+// managed refuses a change that the list of remotes would undo. Pausing is not
+// one, so that there is a brake that needs no configuration management.
+func (s *publishService) managed(name string) error {
+	if r, ok := s.registry.RemoteByName(name); ok && r.Managed && s.config.Remotes != "" {
+		return withHint(fmt.Errorf("remote %s comes from %s", name, s.config.Remotes),
+			"change it there, which takes effect at once; `waptsync remote pause "+name+"` cuts it off until then")
 	}
 	return nil
 }

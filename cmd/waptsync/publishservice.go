@@ -34,6 +34,8 @@ type publishService struct {
 
 	mu      sync.Mutex
 	reports map[string]*reportMemory // by remote
+	// remotesErr is why the list of remotes is not in force as it is.
+	remotesErr error
 }
 
 const startTimeout = 30 * time.Second // for the bus to take the answering side's subscriptions
@@ -53,6 +55,16 @@ func startPublish(ctx context.Context, c *PublishConfig, data *dataDir, version 
 	}
 	if s.registry, err = bus.LoadRegistry(data.path); err != nil {
 		return nil, err
+	}
+	if c.TLSCert != "" {
+		if err = s.authority.UseCertificate(c.TLSCert, c.TLSKey); err != nil {
+			return nil, err
+		}
+	}
+	if c.Remotes != "" {
+		if _, err = s.syncRemotes(); err != nil {
+			return nil, withCode(exitUsage, err)
+		}
 	}
 	names := slices.Sorted(maps.Keys(c.Shares))
 	s.server, err = bus.StartServer(ctx, bus.ServerOptions{
@@ -78,6 +90,13 @@ func startPublish(ctx context.Context, c *PublishConfig, data *dataDir, version 
 
 // Run publishes until ctx ends or a share cannot go on.
 func (s *publishService) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var following sync.WaitGroup
+	defer following.Wait()
+	defer cancel()
+	if s.config.Remotes != "" {
+		following.Go(func() { s.followRemotes(ctx) })
+	}
 	return runAll(ctx, s.shares)
 }
 
@@ -121,7 +140,11 @@ func (s *publishService) Status(ctx context.Context) *mainStatus {
 		Listen: s.server.Addr(), Fingerprint: s.authority.Fingerprint(), Served: s.service.Served(),
 		Shares: make(map[string]mainShare), Remotes: make(map[string]mainRemote),
 	}
-	trouble := s.server.Health()
+	out.Refused = s.server.Refusals()
+	out.Refused.Requests = s.service.Refused()
+	s.mu.Lock()
+	trouble := errors.Join(s.server.Health(), s.remotesErr)
+	s.mu.Unlock()
 	for name, p := range s.shares {
 		out.Shares[name] = showShare(p.Status())
 	}
@@ -196,7 +219,11 @@ func (s *publishService) Invite(in inviteRequest) (inviteReply, error) {
 	if err != nil {
 		return inviteReply{}, err
 	}
-	line, err := s.registry.Invite(in.Name, shares, address, s.authority.Fingerprint(), time.Duration(in.Expires))
+	trusted, err := s.authority.Trust(address)
+	if err != nil {
+		return inviteReply{}, withHint(err, "name another address with --advertise HOST:PORT")
+	}
+	line, err := s.registry.Invite(in.Name, shares, address, trusted, time.Duration(in.Expires))
 	if err != nil {
 		return inviteReply{}, err
 	}

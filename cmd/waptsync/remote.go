@@ -18,6 +18,7 @@ func (a *app) newRemoteCommand() *cobra.Command {
 	return group("remote", "On the main: list and change its remotes",
 		a.newRemoteListCommand(),
 		a.newRemoteAddCommand(),
+		a.newRemoteShowCommand(),
 		a.newRemoteActCommand("pause", "Keep a remote from connecting; it keeps its place"),
 		a.newRemoteActCommand("resume", "Let a paused remote connect again"),
 		a.newRemoteActCommand("revoke", "Forget a remote or an invitation, and cut its connections at once"),
@@ -48,6 +49,9 @@ func (a *app) newRemoteListCommand() *cobra.Command {
 			state := "known"
 			if r.Paused {
 				state = statePaused
+			}
+			if r.Managed {
+				state += ", listed"
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Name, state, strings.Join(r.Shares, ","), r.Added.Format(time.DateOnly), r.ID)
 		}
@@ -81,6 +85,29 @@ is the way for configuration management.`,
 		in.Name = args[0]
 		var m bus.Membership
 		if err := newControlClient(data.get(a)).call(c.Context(), http.MethodPost, "/v1/remotes", in, &m); err != nil {
+			return err
+		}
+		return json.NewEncoder(a.out).Encode(m)
+	}
+	return c
+}
+
+func (a *app) newRemoteShowCommand() *cobra.Command {
+	var in membershipRequest
+	c := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print what a known remote's own side needs, for `waptsync join`",
+		Long: `show prints the same line as add did, for a remote that the list of remotes
+(publish --remotes FILE) made known. It holds no key, but it is for that remote only.`,
+		Example: "  waptsync remote show colmar | ssh colmar sudo waptsync join -",
+		Args:    cobra.ExactArgs(1),
+	}
+	data := addDataFlag(c)
+	c.Flags().StringVar(&in.Advertise, "advertise", "", "address by which the remote reaches the main, `HOST:PORT`")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		var m bus.Membership
+		path := "/v1/remotes/" + url.PathEscape(args[0]) + "/membership"
+		if err := newControlClient(data.get(a)).call(c.Context(), http.MethodPost, path, in, &m); err != nil {
 			return err
 		}
 		return json.NewEncoder(a.out).Encode(m)

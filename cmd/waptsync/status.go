@@ -67,6 +67,7 @@ type mainStatus struct {
 	Fingerprint string                `json:"fingerprint"` // of the CA, SHA-256
 	Trouble     string                `json:"bus_trouble,omitempty"`
 	Served      int64                 `json:"served_bytes"` // content bytes sent by the fetch service
+	Refused     bus.Refusals          `json:"refused"`      // since the service started
 	Shares      map[string]mainShare  `json:"shares"`
 	Remotes     map[string]mainRemote `json:"remotes"`
 }

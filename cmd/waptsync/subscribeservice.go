@@ -37,7 +37,7 @@ func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, vers
 			s.Close()
 		}
 	}()
-	if s.membership, err = loadMembership(data.path, c.Shares); err != nil {
+	if s.membership, err = loadMembership(data.path); err != nil {
 		return nil, err
 	}
 	identity, err := bus.LoadIdentity(data.path)
@@ -79,8 +79,9 @@ func (s *subscribeService) openShare(name string) error {
 	return err
 }
 
-// loadMembership reads what the join gave, and checks that it covers the shares.
-func loadMembership(data string, shares map[string]SubscribeShare) (*bus.Membership, error) {
+// loadMembership reads what the join gave. Which shares it names is no more
+// than what they were then: the main may have changed them, and says so itself.
+func loadMembership(data string) (*bus.Membership, error) {
 	m, err := bus.LoadMembership(data)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, withHint(errors.New("this host has not joined a main yet"),
@@ -88,12 +89,6 @@ func loadMembership(data string, shares map[string]SubscribeShare) (*bus.Members
 	}
 	if err != nil {
 		return nil, err
-	}
-	for _, share := range slices.Sorted(maps.Keys(shares)) {
-		if !slices.Contains(m.Shares, share) {
-			return nil, withHint(fmt.Errorf("share %q is not among those that %s joined for: %s", share, m.Name, strings.Join(m.Shares, ", ")),
-				fmt.Sprintf("on the main: `waptsync remote revoke %s`, then `waptsync invite %s --share %s …`, and `waptsync join` here", m.Name, m.Name, share))
-		}
 	}
 	return m, nil
 }
