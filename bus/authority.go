@@ -55,7 +55,7 @@ type Authority struct {
 func LoadAuthority(dir string) (*Authority, error) { return loadAuthority(dir, time.Now) }
 
 func loadAuthority(dir string, now func() time.Time) (*Authority, error) {
-	if err := makePrivateDir(dir); err != nil {
+	if err := makeSecretDir(dir); err != nil {
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	a := &Authority{dir: dir, now: now}

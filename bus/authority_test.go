@@ -47,7 +47,7 @@ func TestDamagedAuthorityIsNotReplaced(t *testing.T) {
 		"open to others": func(p string) error { return os.Chmod(p, 0o640) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := secretDir(t)
 			if _, err := LoadAuthority(dir); err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestServerCertificateIsMadeAgainWhenUnusable(t *testing.T) {
 		"missing": os.Remove,
 		"cut":     func(p string) error { return os.Truncate(p, 100) },
 		"of another CA": func(p string) error {
-			other, err := LoadAuthority(t.TempDir())
+			other, err := LoadAuthority(secretDir(t))
 			if err != nil {
 				return err
 			}
@@ -86,7 +86,7 @@ func TestServerCertificateIsMadeAgainWhenUnusable(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			a, err := LoadAuthority(t.TempDir())
+			a, err := LoadAuthority(secretDir(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,7 +131,7 @@ func mustHandshake(t *testing.T, a *Authority, caPEM []byte) tls.ConnectionState
 
 func TestServerCertificateIsRenewedWhileRunning(t *testing.T) {
 	clock := newTestClock()
-	a, err := loadAuthority(t.TempDir(), clock.now)
+	a, err := loadAuthority(secretDir(t), clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestRenewalThatCannotBeSavedIsUsedAndTold(t *testing.T) {
 
 func TestAuthorityTellsOfItsEnd(t *testing.T) {
 	clock := newTestClock()
-	a, err := loadAuthority(t.TempDir(), clock.now)
+	a, err := loadAuthority(secretDir(t), clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestAuthorityTellsOfItsEnd(t *testing.T) {
 }
 
 func TestClientTLSTrustsOneCA(t *testing.T) {
-	a, err := LoadAuthority(t.TempDir())
+	a, err := LoadAuthority(secretDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,13 +87,34 @@ func makePrivateDir(dir string) error {
 	return nil
 }
 
-// ExposedFileError is returned for a file with a secret that others can read.
+// makeSecretDir is makePrivateDir for a folder that is this package's alone: one
+// that others can read is refused, since what is in it may be known already.
+func makeSecretDir(dir string) error {
+	if err := makePrivateDir(dir); err != nil {
+		return err
+	}
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if openToOthers(fi) {
+		return &ExposedFileError{Path: dir, Mode: fi.Mode().Perm(), dir: true}
+	}
+	return nil
+}
+
+// ExposedFileError is returned for a file or a folder with secrets that others can read.
 type ExposedFileError struct {
 	Path string
 	Mode fs.FileMode
+	dir  bool
 }
 
 func (e *ExposedFileError) Error() string {
-	return fmt.Sprintf("%s holds a secret, but its mode %#o lets others read or change it: if nobody did, run: chmod 600 %s",
-		e.Path, e.Mode, e.Path)
+	what, mode := "holds a secret", 0o600
+	if e.dir {
+		what, mode = "is a folder with secrets", 0o700
+	}
+	return fmt.Sprintf("%s %s, but its mode %#o lets others read or change it: if nobody did, run: chmod %o %s",
+		e.Path, what, e.Mode, mode, e.Path)
 }

@@ -135,7 +135,7 @@ func TestInvitationMayBeWithdrawnOrReplaced(t *testing.T) {
 
 func TestJoinTrustsTheInvitedMainOnly(t *testing.T) {
 	m := startMain(t)
-	other, err := LoadAuthority(t.TempDir())
+	other, err := LoadAuthority(secretDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestJoinEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	a, err := LoadAuthority(t.TempDir())
+	a, err := LoadAuthority(secretDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}

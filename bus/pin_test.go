@@ -13,11 +13,11 @@ import (
 
 func TestChainIsVerifiedInFull(t *testing.T) {
 	clock := newTestClock()
-	a, err := loadAuthority(t.TempDir(), clock.now)
+	a, err := loadAuthority(secretDir(t), clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := LoadAuthority(t.TempDir())
+	other, err := LoadAuthority(secretDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}

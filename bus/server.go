@@ -129,7 +129,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 	}
 	// JetStream's own folder is made here, because the server would let the
 	// group read it.
-	if err := errors.Join(makePrivateDir(s.dir), makePrivateDir(filepath.Join(s.dir, server.JetStreamStoreDir))); err != nil {
+	if err := errors.Join(makeSecretDir(s.dir), makeSecretDir(filepath.Join(s.dir, server.JetStreamStoreDir))); err != nil {
 		return err
 	}
 	if s.lock, err = lockDir(s.dir); err != nil {

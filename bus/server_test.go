@@ -230,7 +230,7 @@ func TestStartSaysWhyItFails(t *testing.T) {
 	})
 	t.Run("port taken", func(t *testing.T) {
 		o := m.options
-		o.Dir, o.Listen = t.TempDir(), m.Addr()
+		o.Dir, o.Listen = secretDir(t), m.Addr()
 		s, err := StartServer(shortContext(t), o)
 		if err == nil || !strings.Contains(err.Error(), "address already in use") {
 			t.Fatalf("got %v, %v", s, err)
@@ -244,7 +244,7 @@ func TestStartSaysWhyItFails(t *testing.T) {
 	})
 	t.Run("store cannot be used", func(t *testing.T) {
 		o := m.options
-		o.Dir = t.TempDir()
+		o.Dir = secretDir(t)
 		// A file where JetStream wants its folder of the account.
 		if err := os.Mkdir(filepath.Join(o.Dir, "jetstream"), 0o700); err != nil {
 			t.Fatal(err)
@@ -261,7 +261,7 @@ func TestStartSaysWhyItFails(t *testing.T) {
 	})
 	t.Run("start called off", func(t *testing.T) {
 		o := m.options
-		o.Dir = t.TempDir()
+		o.Dir = secretDir(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if s, err := StartServer(ctx, o); !errors.Is(err, context.Canceled) {
@@ -271,12 +271,57 @@ func TestStartSaysWhyItFails(t *testing.T) {
 	for _, listen := range []string{"", "4222", "127.0.0.1:x", "127.0.0.1:70000"} {
 		t.Run("listen "+listen, func(t *testing.T) {
 			o := m.options
-			o.Dir, o.Listen = t.TempDir(), listen
+			o.Dir, o.Listen = secretDir(t), listen
 			if s, err := StartServer(shortContext(t), o); err == nil {
 				s.Close()
 				t.Fatal("started")
 			}
 		})
+	}
+}
+
+// secretDir is a folder as the bus wants those with secrets.
+func secretDir(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "secret")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestAFolderThatOthersCanReadIsRefused(t *testing.T) {
+	m := startMain(t)
+	for what, use := range map[string]func(dir string) error{
+		"store": func(dir string) error {
+			o := m.options
+			o.Dir = dir
+			s, err := StartServer(shortContext(t), o)
+			if err == nil {
+				s.Close()
+			}
+			return err
+		},
+		"authority": func(dir string) error { _, err := LoadAuthority(dir); return err },
+	} {
+		for _, mode := range []os.FileMode{0o701, 0o710, 0o750, 0o755, 0o777} {
+			dir := secretDir(t)
+			if err := os.Chmod(dir, mode); err != nil {
+				t.Fatal(err)
+			}
+			var exposed *ExposedFileError
+			if err := use(dir); !errors.As(err, &exposed) || !strings.Contains(err.Error(), "chmod 700 "+dir) {
+				t.Errorf("%s with mode %o: got %v", what, mode, err)
+			}
+		}
+	}
+	m.invite(t, "colmar", "alpha") // so that there is a file
+	if err := os.Chmod(filepath.Join(m.dir, registryFile), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	var exposed *ExposedFileError
+	if _, err := LoadRegistry(m.dir); !errors.As(err, &exposed) {
+		t.Errorf("registry: got %v", err)
 	}
 }
 
