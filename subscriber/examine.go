@@ -26,17 +26,20 @@ func (s *session) examine(ctx context.Context, items []*item) error {
 	next := make(map[*item]chan *item)
 	err := s.r.state.view(func(tx *stateTx) error {
 		for _, it := range items {
-			ev, ok := s.win.current(it)
+			ev, seq, ok := s.win.current(it)
 			if !ok {
 				continue
 			}
+			// Only at its first time no newer event can have joined it meanwhile.
+			first := !it.examined
+			it.examined = true
 			if p := decided(&ev); p != nil {
 				it.fail = p
 				ready = append(ready, it)
 				continue
 			}
 			if ev.Kind != bus.KindFile {
-				it.plan = map[bus.Kind]plan{bus.KindDir: planDir, bus.KindSymlink: planLink, bus.KindDeleted: planDelete}[ev.Kind]
+				it.plan = planOf(ev.Kind)
 				ready = append(ready, it)
 				continue
 			}
@@ -53,7 +56,7 @@ func (s *session) examine(ctx context.Context, items []*item) error {
 			it.plan, it.staged, it.synced = planConfirm, "", false
 			if known && sameContent(&rec.Event, &ev) && rec.vouches(st) {
 				_, waits := tx.waiting(ev.Path)
-				if !waits && !it.contended && !s.confirmOnly(&rec, it.seq) && s.r.asWanted(&rec, &ev, st) {
+				if first && !waits && !s.confirmOnly(&rec, seq) && s.r.asWanted(&rec, &ev, st) {
 					equal = append(equal, it)
 				} else {
 					confirm = append(confirm, it)
@@ -67,9 +70,10 @@ func (s *session) examine(ctx context.Context, items []*item) error {
 	if err != nil {
 		return broken("reading the state", err)
 	}
-	if !calm || !s.win.resolve(equal) {
-		confirm = append(confirm, equal...)
+	if calm {
+		equal = s.win.resolve(equal)
 	}
+	confirm = append(confirm, equal...)
 	for _, it := range append(confirm, ready...) {
 		s.give(it)
 	}
@@ -81,6 +85,17 @@ func (s *session) examine(ctx context.Context, items []*item) error {
 		}
 	}
 	return nil
+}
+
+// planOf is the plan for what is no file.
+func planOf(k bus.Kind) plan {
+	switch k {
+	case bus.KindDir:
+		return planDir
+	case bus.KindSymlink:
+		return planLink
+	}
+	return planDelete
 }
 
 // decided returns a problem for events that no try could make true.

@@ -56,6 +56,7 @@ type item struct {
 
 	// ----
 
+	examined bool
 	plan     plan
 	staged   string            // name in the stage
 	have     attributes        // of the staged file; zero when not set yet

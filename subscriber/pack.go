@@ -69,7 +69,7 @@ type want struct {
 func (s *session) bringSmall(ctx context.Context, items []*item) error {
 	var fromWindow, fromMain []*want
 	for _, it := range items {
-		ev, ok := s.win.current(it)
+		ev, _, ok := s.win.current(it)
 		if !ok {
 			continue
 		}

@@ -40,7 +40,8 @@ type reached struct {
 }
 
 // window holds the events that were delivered and are not resolved. Its methods
-// may be called concurrently.
+// may be called concurrently. Its lock is never held while the state is asked,
+// so it may be taken within a transaction.
 type window struct {
 	rule IndexRule
 
@@ -205,10 +206,10 @@ func (w *window) drop(it *item) {
 
 // current gives the event to work for; ok is false when a newer one supersedes
 // it.
-func (w *window) current(it *item) (ev bus.Event, ok bool) {
+func (w *window) current(it *item) (ev bus.Event, seq uint64, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return it.ev, it.phase == phaseWork
+	return it.ev, it.seq, it.phase == phaseWork
 }
 
 // begin is current with a context that ends when the item is superseded, or
@@ -270,18 +271,19 @@ func (w *window) calm() bool {
 	return w.risky == 0
 }
 
-// resolve ends items that need nothing. If something risky came up meanwhile it
-// returns false and does nothing: then the committer has to confirm them.
-func (w *window) resolve(items []*item) bool {
+// resolve ends items that need nothing and returns those that the committer has
+// to confirm: all, if something risky came up meanwhile.
+func (w *window) resolve(items []*item) (confirm []*item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.risky > 0 {
-		return false
-	}
 	for _, it := range items {
-		w.drop(it)
+		if w.risky > 0 || it.contended {
+			confirm = append(confirm, it)
+		} else {
+			w.drop(it)
+		}
 	}
-	return true
+	return confirm
 }
 
 // pending says whether an event of the path is unresolved.

@@ -119,7 +119,7 @@ func TestNewerEventSupersedesOrJoinsTheOlder(t *testing.T) {
 	if newer == nil || newer.since != 1 {
 		t.Fatalf("the newer one is %+v", newer)
 	}
-	if _, ok := w.current(old); ok {
+	if _, _, ok := w.current(old); ok {
 		t.Error("the older one is still worked for")
 	}
 	same := delivery(3, bus.KindFile, "p")
@@ -149,7 +149,7 @@ func TestEventThatComesDuringItsPathsCommitIsKept(t *testing.T) {
 	if again := w.settle(nil, ops); len(again) > 0 {
 		t.Error("an overtaken item is examined again")
 	}
-	if _, ok := w.current(newer); !ok {
+	if _, _, ok := w.current(newer); !ok {
 		t.Error("the newer one was lost")
 	}
 }
