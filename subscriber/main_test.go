@@ -112,6 +112,14 @@ func (m *testMain) write(path string, content []byte) {
 	must(m.t, os.Rename(temp, full))
 }
 
+// read returns what the main has under a path.
+func (m *testMain) read(path string) []byte {
+	m.t.Helper()
+	b, err := os.ReadFile(filepath.Join(m.dir, path))
+	must(m.t, err)
+	return b
+}
+
 // event says what the main's folder has under a path now.
 func (m *testMain) event(path string) *bus.Event {
 	m.t.Helper()

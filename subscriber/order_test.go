@@ -35,7 +35,7 @@ func TestIndexWaitsForWhatStandsBeforeItAndDeletionsForTheIndex(t *testing.T) {
 	m.put("Packages", []byte("names app_2 and large_2"))
 	m.put("behind", []byte("behind"))
 	<-asked
-	r.has("app_2.wapt", must2(os.ReadFile(filepath.Join(m.dir, "app_2.wapt"))))
+	r.has("app_2.wapt", m.read("app_2.wapt"))
 	r.has("behind", []byte("behind"))
 	if b, _ := os.ReadFile(r.path("Packages")); string(b) != "names app_1" {
 		t.Errorf("the index is %q while a file before it is missing", b)
@@ -141,7 +141,7 @@ func TestSlowFileIsOvertaken(t *testing.T) {
 	close(gate)
 	r.stop()
 	r.start()
-	r.has("slow", must2(os.ReadFile(filepath.Join(m.dir, "slow"))))
+	r.has("slow", m.read("slow"))
 }
 
 // A superseded item that had brought a content for others too must not leave

@@ -93,7 +93,7 @@ func TestFullDiskIsReportedAndGoesOnWhenSpaceReturns(t *testing.T) {
 	m.publishAll()
 	r.start()
 	r.problem("2does-not", "space")
-	r.has("3small", must2(os.ReadFile(filepath.Join(m.dir, "3small"))))
+	r.has("3small", m.read("3small"))
 	if rep := r.r.Report(); rep.Problems[0].Hint == "" {
 		t.Errorf("no hint in %+v", rep.Problems)
 	}
@@ -156,13 +156,6 @@ func mountSmall(t *testing.T, dir, size string) {
 func remountSmall(t *testing.T, dir, size string) {
 	t.Helper()
 	must(t, syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size="+size))
-}
-
-func must2[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 func TestOwnerAndModesCanBeSet(t *testing.T) {
