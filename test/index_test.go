@@ -26,7 +26,8 @@ func TestIndexIsNeverAheadOfItsFiles(t *testing.T) {
 		packages = append(packages, repo.add(fmt.Sprintf("tis-app%02d", i), "1.0-1", rng.between(1000, 200_000)))
 	}
 	repo.index()
-	trees := &comparison{bumps: 60}
+	// A main that is killed again and again comes to delete many at once.
+	trees := &comparison{bumps: 60, tend: m.approveHeld}
 	trees.wait(t, time.Minute, m, one)
 
 	stop, seen := make(chan struct{}), make(chan []string, 1)
@@ -60,6 +61,60 @@ func TestIndexIsNeverAheadOfItsFiles(t *testing.T) {
 		}
 	}
 	trees.wait(t, time.Minute, m, one)
+}
+
+// TestDeletedPackageStaysUntilTheIndexForgetsIt deletes as WAPT does: the
+// package first, and the index a while later, which takes long in a big
+// repository. The remote's index names the package all that time.
+func TestDeletedPackageStaysUntilTheIndexForgetsIt(t *testing.T) {
+	rng := newRandom(t)
+	m, r := pair(t, "wapt")
+	repo := newRepository(t, rng, m.dir("wapt"), "")
+	repo.add("tis-one", "1.0-1", 10_000)
+	gone := repo.add("tis-two", "1.0-1", 10_000)
+	repo.index()
+	trees := &comparison{bumps: 1}
+	trees.wait(t, 30*time.Second, m, r)
+	repo.remove(gone)
+	there := filepath.Join(r.dir("wapt"), gone)
+	for begin := time.Now(); time.Since(begin) < 4*time.Second; time.Sleep(50 * time.Millisecond) {
+		if _, err := os.Lstat(there); err != nil {
+			t.Fatalf("%v after its deletion on the main, which the index does not know yet: %v", time.Since(begin).Round(time.Millisecond), err)
+		}
+	}
+	repo.index()
+	trees.wait(t, 30*time.Second, m, r)
+}
+
+// TestIndexWaitsForItsFiles gives the index of a big package a head start: it
+// is published long before the package is there, and must wait for it.
+func TestIndexWaitsForItsFiles(t *testing.T) {
+	rng := newRandom(t)
+	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
+	if lab.net.main != nil {
+		lab.net.rate(t, "100mbit")
+	}
+	repo := newRepository(t, rng, m.dir("wapt"), "")
+	repo.add("tis-small", "1.0-1", 10_000)
+	repo.index()
+	m.start()
+	m.admit(r)
+	r.start()
+	trees := &comparison{bumps: 2}
+	trees.wait(t, 30*time.Second, m, r)
+	stop, seen := make(chan struct{}), make(chan []string, 1)
+	go func() { seen <- watchIndex(r.dir("wapt"), stop) }()
+	for i := range scaled(2, 4, 20) {
+		repo.add(fmt.Sprintf("tis-big%d", i), "1.0-1", 20_000_000)
+		repo.index()
+		repo.add(fmt.Sprintf("tis-more%d", i), "1.0-1", 1_000_000)
+		repo.index()
+	}
+	trees.wait(t, time.Minute, m, r)
+	close(stop)
+	if s := <-seen; len(s) > 0 {
+		t.Errorf("an agent at the remote saw:%s", listed(s))
+	}
 }
 
 // watchIndex plays an agent: it reads the index, then every file that it

@@ -148,6 +148,25 @@ func TestStartsInAnyOrder(t *testing.T) {
 	waitEqual(t, time.Minute, m, r)
 }
 
+// TestStopsInOrderAtAnyMoment sends SIGTERM at any moment, also amid the start:
+// that is no failure, and a service manager must not be told of one.
+func TestStopsInOrderAtAnyMoment(t *testing.T) {
+	rng := newRandom(t)
+	m, r := pair(t, "wapt")
+	for i := range 50 {
+		write(t, rng.data(10_000), m.dir("wapt"), fmt.Sprintf("file%d", i))
+	}
+	waitEqual(t, 30*time.Second, m, r)
+	for range scaled(3, 8, 100) {
+		m.stop()
+		r.stop()
+		m.launch()
+		r.start()
+		wait(rng, 600)
+	}
+	waitEqual(t, 30*time.Second, m, r)
+}
+
 // TestGoesOnAfterTheLinkWasCut takes the link away for a while, at rest and in
 // the middle of a transfer.
 func TestGoesOnAfterTheLinkWasCut(t *testing.T) {

@@ -71,6 +71,9 @@ func (p *process) stop() error {
 	}
 	select {
 	case <-p.exited:
+		if ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() && ws.Signal() == syscall.SIGTERM {
+			return nil // it had not come to its signal handler yet
+		}
 		return p.err
 	case <-time.After(stopWithin):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // Go prints its goroutines to the log

@@ -104,7 +104,7 @@ func TestEmptiedMainIsHeld(t *testing.T) {
 	away := dir + ".away"
 	keeps := func(t *testing.T) {
 		t.Helper()
-		waitQuiet(t, 4*time.Second, time.Minute, r.dir("wapt-host"))
+		waitQuiet(t, 3*time.Second, time.Minute, r.dir("wapt-host"))
 		got, err := readTree(r.dir("wapt-host"))
 		check(t, err)
 		if d := (&comparison{}).differ(want, got); len(d) > 0 {
