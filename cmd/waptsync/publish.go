@@ -42,7 +42,7 @@ func (a *app) runPublish(ctx context.Context, config *PublishConfig) error {
 	log := newLogger(a.err, config.Common)
 	h, err := openMain(ctx, config, a.version, log)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, log, err)
 	}
 	defer h.Close()
 	s := h.service

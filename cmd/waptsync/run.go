@@ -5,7 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/rs/zerolog"
 )
+
+// unlessStopped is a start's error, but nil when the service was told to stop
+// before it was up: then the start failed because it was asked to.
+func unlessStopped(ctx context.Context, log zerolog.Logger, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	log.Info().Err(err).Msg("stopped while starting")
+	return nil
+}
 
 // runner is a share's publisher or replica.
 type runner interface {

@@ -43,7 +43,7 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 	log := newLogger(stderr, config.Common)
 	h, err := openRemote(ctx, config, a.version, log)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, log, err)
 	}
 	defer h.Close()
 	s := h.service
