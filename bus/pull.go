@@ -45,6 +45,7 @@ type puller struct {
 	sub     *nats.Subscription
 	msgs    chan *nats.Msg
 	subject string
+	own     string // part of the reply subject of all that our consumer delivers
 	request []byte
 	batch   int
 
@@ -61,6 +62,7 @@ func newPuller(conn *nats.Conn, subject, inbox string, batch, maxBytes int) (*pu
 	p := &puller{
 		conn:    conn,
 		subject: subject,
+		own:     "." + consumerOf(subject) + ".",
 		batch:   batch,
 		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
 			batch, maxBytes, pullExpires.Nanoseconds(), pullHeartbeat.Nanoseconds()),
@@ -75,6 +77,12 @@ func newPuller(conn *nats.Conn, subject, inbox string, batch, maxBytes int) (*pu
 	}
 	p.sub.SetPendingLimits(-1, -1) // the channel is the bound
 	return p, nil
+}
+
+// consumerOf is the stream and the consumer that a request for messages names.
+func consumerOf(subject string) string {
+	tokens := strings.Split(subject, ".")
+	return strings.Join(tokens[max(0, len(tokens)-2):], ".")
 }
 
 func (p *puller) close() {
@@ -146,6 +154,11 @@ func (p *puller) judge(m *nats.Msg) (d pulled, ok bool, err error) {
 	p.heard = time.Now()
 	if len(m.Data) == 0 {
 		return p.judgeStatus(m)
+	}
+	// Another remote that came to know the inbox may have its own consumer
+	// deliver here; that concerns us in no way.
+	if !strings.Contains(m.Reply, p.own) {
+		return d, false, nil
 	}
 	p.credit--
 	d, err = parseAckReply(m)

@@ -132,7 +132,7 @@ func (m *testMain) join(t *testing.T, name string, shares ...string) *testRemote
 	return r
 }
 
-func (r *testRemote) connect(t *testing.T, extra ...nats.Option) {
+func (r *testRemote) connect(t testing.TB, extra ...nats.Option) {
 	t.Helper()
 	cfg, err := ClientTLS([]byte(r.membership.CA))
 	if err != nil {
