@@ -54,6 +54,9 @@ func (s *session) look(p string, h hint) {
 			s.hurry(w)
 		}
 		return
+	case withheld:
+		s.reconsider(w, h)
+		return
 	case ready:
 		if w.event.Kind == bus.KindDeleted {
 			s.takeBack(w)
@@ -101,6 +104,7 @@ func (s *session) takeBack(w *work) {
 	w.event = nil // its place in the queue stays, and is passed over
 	s.buried(w.path)
 	s.forget(w)
+	s.named(w.path)
 }
 
 // buried counts a tombstone under way off.
@@ -138,6 +142,7 @@ func (s *session) check(p string, h hint, w *work) {
 		case names > 0: // a directory without an event of its own
 			s.vanishBeneath(p, false, time.Now())
 		}
+		s.named(p)
 		return
 	}
 	s.gone.remove(p)
@@ -191,12 +196,14 @@ func (s *session) checkFile(p string, h hint, w *work, seen sight, known entry) 
 		return
 	}
 	w.rehash = rehash
+	w.failing = false
 	w.st = seen.stat
 	w.blind = s.watch == nil || !s.watch.complete()
 	// Of a file whose ctime alone changed, the bytes are most likely the same:
 	// chmod -R must not push a repository through the window.
 	w.window = !w.first && known.body() != seen.body()
-	if s.renamed(w, known) {
+	// An index must be read to know what it names.
+	if !s.o.Index.IsIndex(p) && s.renamed(w, known) {
 		return
 	}
 	w.phase = queued
@@ -291,7 +298,9 @@ func (s *session) failed(w *work, op string, err error) {
 	next := s.problems.add(w.path, op, err)
 	s.log.Warn().Str("path", w.path).Str("op", op).Err(err).Time("next", next).Msg("path not published, will be tried again")
 	w.phase = waiting
+	w.failing = true
 	s.times.set(w, next)
+	s.named(w.path)
 }
 
 // makeReady hands an event to the committer, behind that of its directory.
@@ -311,6 +320,7 @@ func (s *session) makeReady(w *work, e *bus.Event) {
 	w.event = e
 	w.phase = ready
 	s.ready.push(w)
+	s.named(w.path)
 }
 
 // dirReady says whether the directory at p is published or will be before

@@ -136,6 +136,7 @@ func (s *session) settleCommit(c committed) {
 			continue
 		}
 		s.settled(w.path, w)
+		s.indexPublished(w.path, w.event)
 		if w.dirty {
 			s.hint(w.path, s.recheckKind(w, w.written))
 		}

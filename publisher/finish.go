@@ -50,12 +50,8 @@ func (s *session) finishHashed(w *work, r *reading) {
 	w.rehash = false
 	known, _ := s.tree.get(w.path)
 	content := r.content
-	if known.kind == bus.KindFile && known.content() == content && known.sameFile(r.st) {
-		dirty, written := w.dirty, w.written
-		s.settled(w.path, w)
-		if dirty {
-			s.hint(w.path, s.recheckKind(w, written))
-		}
+	if !r.isIndex && known.kind == bus.KindFile && known.content() == content && known.sameFile(r.st) {
+		s.settledUnchanged(w)
 		return
 	}
 	e := &bus.Event{
@@ -64,7 +60,20 @@ func (s *session) finishHashed(w *work, r *reading) {
 		Origin: bus.Origin{Inode: r.st.inode, CTime: r.st.ctime},
 	}
 	e.From = s.formerPath(w, known, content)
+	if r.isIndex {
+		s.admitIndex(w, r, e)
+		return
+	}
 	s.makeReady(w, e)
+}
+
+// settledUnchanged ends a work whose file is published as it was read.
+func (s *session) settledUnchanged(w *work) {
+	dirty, written := w.dirty, w.written
+	s.settled(w.path, w)
+	if dirty {
+		s.hint(w.path, s.recheckKind(w, written))
+	}
 }
 
 // formerPath returns the path that this new file's content had a moment ago.

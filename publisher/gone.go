@@ -15,6 +15,7 @@ const burstCap = 10
 // vanished is a published path that was not there when it was looked for.
 type vanished struct {
 	at   time.Time
+	wait time.Duration // until it counts as deleted
 	body body
 	file bool
 	// renamed: it was seen to be renamed away, and had no writer since it was
@@ -34,7 +35,7 @@ func newGoneSet() *goneSet {
 	return &goneSet{paths: make(map[string]vanished), bodies: make(map[body]string)}
 }
 
-func (g *goneSet) mark(p string, e entry, renamed bool, now time.Time) {
+func (g *goneSet) mark(p string, e entry, renamed bool, wait time.Duration, now time.Time) {
 	if old, ok := g.paths[p]; ok {
 		old.renamed = old.renamed && renamed
 		g.paths[p] = old
@@ -44,7 +45,7 @@ func (g *goneSet) mark(p string, e entry, renamed bool, now time.Time) {
 		g.first = now
 	}
 	g.last = now
-	v := vanished{at: now, body: e.body(), file: e.kind == bus.KindFile, renamed: renamed}
+	v := vanished{at: now, wait: wait, body: e.body(), file: e.kind == bus.KindFile, renamed: renamed}
 	g.paths[p] = v
 	if v.file && v.body.inode != 0 {
 		g.bodies[v.body] = p
@@ -94,7 +95,7 @@ func (g *goneSet) due(delay time.Duration) time.Time {
 func (s *session) vanish(p string, e entry, renamed bool) {
 	renamed = renamed && s.trusted && s.watch != nil && s.watch.complete()
 	now := time.Now()
-	s.gone.mark(p, e, renamed && s.works[p] == nil, now)
+	s.gone.mark(p, e, renamed && s.works[p] == nil, s.deleteDelay(p), now)
 	if e.kind != bus.KindDir {
 		return
 	}
@@ -105,7 +106,7 @@ func (s *session) vanishBeneath(p string, renamed bool, now time.Time) {
 	s.tree.walk(p, func(q string, e entry) bool {
 		w := s.works[q]
 		if w == nil || !w.buries() {
-			s.gone.mark(q, e, renamed && w == nil, now)
+			s.gone.mark(q, e, renamed && w == nil, s.deleteDelay(q), now)
 		}
 		return true
 	})
@@ -131,7 +132,7 @@ func (s *session) bury(now time.Time) {
 	}
 	list := make([]string, 0, len(s.gone.paths))
 	for p, v := range s.gone.paths {
-		if now.Sub(v.at) >= s.o.DeleteDelay {
+		if now.Sub(v.at) >= v.wait {
 			list = append(list, p)
 		}
 	}
@@ -186,7 +187,7 @@ func (s *session) confirm(now time.Time) bool {
 func (s *session) busyDirs() map[string]bool {
 	busy := make(map[string]bool)
 	for p, w := range s.works {
-		if w.buries() || w.phase == waiting {
+		if w.buries() || w.phase == waiting || w.phase == withheld {
 			continue
 		}
 		for up := above(p); up != "" && !busy[up]; up = above(up) {
@@ -216,6 +217,8 @@ func (s *session) tombstone(p string, busy map[string]bool, now time.Time) {
 		s.works[p] = w
 	case w.phase == waiting:
 		s.times.remove(w)
+	case w.phase == withheld:
+		s.unwithhold(w)
 	default:
 		return
 	}
@@ -227,4 +230,13 @@ func (s *session) tombstone(p string, busy map[string]bool, now time.Time) {
 	s.recent.add(now)
 	w.phase = ready
 	s.ready.push(w)
+	s.named(p)
+}
+
+// deleteDelay is for how long p must be gone until it counts as deleted.
+func (s *session) deleteDelay(p string) time.Duration {
+	if s.o.Index.IsIndex(p) {
+		return max(s.o.IndexDelay, s.o.DeleteDelay)
+	}
+	return s.o.DeleteDelay
 }

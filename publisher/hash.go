@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/objects"
 )
 
@@ -33,6 +34,8 @@ type reading struct {
 	// blind: no watch tells of a change within the same tick of the clock of
 	// time stamps, so a file must be older than that.
 	blind bool
+	// isIndex: tell what the file names.
+	isIndex bool
 
 	outcome outcome
 	wait    time.Duration
@@ -41,6 +44,8 @@ type reading struct {
 	content bus.Content
 	put     bool // all objects were put into the window
 	err     error
+	named   []index.Entry
+	namedBy error // why the index cannot be read
 }
 
 // hasher reads files. Its methods may be called concurrently.
@@ -94,6 +99,9 @@ func (h *hasher) read(ctx context.Context, r *reading) {
 		return
 	}
 	h.files.Add(1)
+	if r.isIndex {
+		r.named, r.namedBy = index.Read(r.path, f, before.size)
+	}
 	fi, err := f.Stat()
 	if err != nil {
 		r.fail(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/objects"
 )
 
@@ -72,6 +73,15 @@ type Options struct {
 	Poll        time.Duration // between scans of what cannot be watched; 0 means 10 s
 	Hold        HoldLimit
 
+	// Index says which files name other files; nil means none does.
+	Index *index.Rule
+	// IndexLimit is for how long an index waits for what it names before it is
+	// published as incomplete; 0 means 5 minutes.
+	IndexLimit time.Duration
+	// IndexDelay is until an index that is gone counts as deleted: WAPT unlinks
+	// Packages before it moves the new one in; 0 means 30 s.
+	IndexDelay time.Duration
+
 	Hashers int // files hashed at once; 0 means GOMAXPROCS
 
 	Logger zerolog.Logger
@@ -94,6 +104,8 @@ func (o *Options) setDefaults() error {
 		&o.Quiet:       500 * time.Millisecond,
 		&o.DeleteDelay: time.Second,
 		&o.Poll:        10 * time.Second,
+		&o.IndexLimit:  5 * time.Minute,
+		&o.IndexDelay:  30 * time.Second,
 	} {
 		if *d <= 0 {
 			*d = v

@@ -56,6 +56,8 @@ type session struct {
 	gone   *goneSet
 	tombs  map[string]int // tombstones under way, by the directory above
 	recent recentDeletes
+	// indexes: what the share's indexes name.
+	indexes *indexBook
 
 	watch    *watcher // nil: everything is scanned by timer
 	warned   bool     // of what cannot be watched
@@ -123,6 +125,7 @@ func newSession(p *Publisher, f *folder) *session {
 		works:      make(map[string]*work),
 		gone:       newGoneSet(),
 		tombs:      make(map[string]int),
+		indexes:    newIndexBook(),
 		subSet:     make(map[subscan]bool),
 		approved:   p.approved.Swap(false),
 		toSmall:    make(chan *work),
@@ -141,7 +144,8 @@ func newSession(p *Publisher, f *folder) *session {
 
 // run replays, scans and then follows the folder until ctx ends or errAgain.
 func (s *session) run(ctx context.Context) error {
-	if err := s.replay(ctx); err != nil {
+	indexes, err := s.replay(ctx)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -167,13 +171,17 @@ func (s *session) run(ctx context.Context) error {
 		s.hold(holdManual, reason)
 	}
 	s.startScan()
+	for _, p := range indexes {
+		s.look(p, hint{kind: hintRehash, first: true})
+	}
 	return s.loop(ctx)
 }
 
-// replay reads the published state back.
-func (s *session) replay(ctx context.Context) error {
+// replay reads the published state back, and returns the indexes in it: what
+// they name is to be read from them again.
+func (s *session) replay(ctx context.Context) (indexes []string, err error) {
 	begun := time.Now()
-	err := s.o.Log.Replay(ctx, func(_ uint64, e *bus.Event) error {
+	err = s.o.Log.Replay(ctx, func(_ uint64, e *bus.Event) error {
 		switch e.Kind {
 		case bus.KindMarker:
 		case bus.KindDeleted:
@@ -184,7 +192,7 @@ func (s *session) replay(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("reading back the events of share %s: %w", s.o.Share, err)
+		return nil, fmt.Errorf("reading back the events of share %s: %w", s.o.Share, err)
 	}
 	if store, ok := s.o.Manifests.(interface {
 		Prune(keep func(objects.ID) bool) error
@@ -195,7 +203,15 @@ func (s *session) replay(ctx context.Context) error {
 	}
 	n := s.tree.sum()
 	s.log.Info().Int64("files", n.files).Int64("bytes", n.bytes).Dur("took", time.Since(begun)).Msg("published state read back")
-	return nil
+	if s.o.Index != nil {
+		s.tree.walk("", func(p string, e entry) bool {
+			if e.kind == bus.KindFile && s.o.Index.IsIndex(p) {
+				indexes = append(indexes, p)
+			}
+			return true
+		})
+	}
+	return indexes, nil
 }
 
 func (s *session) manifestsInUse() func(objects.ID) bool {
@@ -307,7 +323,7 @@ func (s *session) hash(ctx context.Context, in <-chan *work) {
 		case <-ctx.Done():
 			return
 		case w := <-in:
-			r := &reading{path: w.path, window: w.window, quiet: w.quiet, blind: w.blind}
+			r := &reading{path: w.path, window: w.window, quiet: w.quiet, blind: w.blind, isIndex: s.o.Index.IsIndex(w.path)}
 			s.hasher.read(ctx, r)
 			select {
 			case s.finished <- finished{w, r}:
@@ -329,6 +345,11 @@ func (s *session) onTime(now time.Time) {
 			continue
 		}
 		s.check(w.path, hint{kind: hintLook}, w)
+	}
+	if !s.held() {
+		for _, f := range s.indexes.dueBy(now) {
+			s.judgeIndex(f, now)
+		}
 	}
 	if due := s.gone.due(s.o.DeleteDelay); !due.IsZero() && !due.After(now) {
 		s.bury(now)
@@ -363,6 +384,7 @@ func (s *session) wake(now time.Time) time.Time {
 		return next
 	}
 	earlier(s.times.next())
+	earlier(s.indexes.next())
 	if !s.scanning {
 		earlier(s.gone.due(s.o.DeleteDelay))
 	}

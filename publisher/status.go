@@ -42,6 +42,8 @@ type Status struct {
 	HashedFiles  int64 `json:"hashed_files"`
 	HashedBytes  int64 `json:"hashed_bytes"`
 
+	Indexes []IndexStatus `json:"indexes,omitempty"` // those with troubles first
+
 	Events   int64             `json:"events"`  // published since the service started
 	Errors   int               `json:"errors"`  // paths that fail
 	Skipped  int               `json:"skipped"` // paths left out on purpose: devices, links that lead out
@@ -78,5 +80,17 @@ func (p *Publisher) Status() Status {
 		s.ScannedFiles, s.ScannedBytes = scan.files.Load(), scan.bytes.Load()
 	}
 	s.Errors, s.Skipped, s.Problems = p.problems.report()
+	if session != nil {
+		s.Indexes = session.indexes.status()
+	}
+	for _, i := range s.Indexes {
+		if i.Cause != "" {
+			s.Errors++
+			s.Problems = append(s.Problems, bus.PathProblem{
+				Path: i.Path, Op: "index", Cause: "the index cannot be read: " + i.Cause,
+				Hint: "remotes show it as soon as they have all that was published before it; make it anew",
+			})
+		}
+	}
 	return s
 }

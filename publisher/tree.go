@@ -43,6 +43,7 @@ type entry struct {
 	more               *more
 	mode               uint16
 	kind               bus.Kind
+	incomplete         bool // an index, published as incomplete
 }
 
 // more is what only files of several objects or with MD5, and links, have.
@@ -64,6 +65,8 @@ func entryOf(e *bus.Event) entry {
 		digest: e.Content.Digest,
 		mode:   uint16(e.Mode),
 		kind:   e.Kind,
+
+		incomplete: e.Incomplete,
 	}
 	if e.Content.HasMD5 || e.Content.Objects > 1 || e.Target != "" {
 		n.more = &more{
@@ -95,6 +98,11 @@ func (n entry) target() string {
 }
 
 func (n entry) body() body { return body{n.inode, n.size, n.mtime} }
+
+// stat is what lstat said of the file when it was published.
+func (n entry) stat() stat {
+	return stat{kind: n.kind, mode: uint32(n.mode), size: n.size, mtime: n.mtime, ctime: n.ctime, inode: n.inode}
+}
 
 // sameFile says whether st is the file that was published, without a look at its bytes.
 func (n entry) sameFile(st stat) bool {

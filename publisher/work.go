@@ -12,6 +12,7 @@ type phase uint8
 
 const (
 	waiting    phase = iota // for its time
+	withheld                // an index, for what it names
 	queued                  // for a hasher
 	reads                   // a hasher has it
 	ready                   // its event waits for the committer
@@ -37,6 +38,8 @@ type work struct {
 	rescan bool
 	// blind: no watch stands behind the path.
 	blind bool
+	// failing: the last try failed.
+	failing bool
 
 	st    stat // as of the newest look
 	event *bus.Event
