@@ -84,6 +84,24 @@ func TestFirstCopyFollowCatchUp(t *testing.T) {
 	})
 }
 
+// TestJoinsWhileTheMainScans has a remote connected while its main reads its
+// folder for the first time: each file can be fetched as soon as it is announced.
+func TestJoinsWhileTheMainScans(t *testing.T) {
+	rng := newRandom(t)
+	for range scaled(1, 3, 30) {
+		m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
+		for i := range 6 {
+			sparse(t, rng, int64(scaled(30, 100, 1000))*1_000_000, m.dir("wapt"), fmt.Sprintf("file%d", i))
+		}
+		m.start()
+		m.admit(r)
+		r.start()
+		t.Logf("equal after %v", waitEqual(t, time.Minute, m, r).Round(time.Millisecond))
+		m.stop()
+		r.stop()
+	}
+}
+
 // TestAdoptsExistingFolder joins a remote whose folder already holds the
 // right files: they are recognised, not fetched, and what the main does not
 // have is put aside, not lost.
