@@ -79,6 +79,8 @@ type PublishShare struct {
 // SubscribeConfig is the configuration of a remote.
 type SubscribeConfig struct {
 	Common
+	ServeConfig
+	JoinConfig
 	// Trash is how long files that the main does not have are kept aside.
 	Trash Duration `toml:"trash"`
 	// Rescan is the time between two looks for local changes; 0 means the default.
@@ -137,6 +139,8 @@ func (c *PublishConfig) bind(f *pflag.FlagSet) {
 
 func (c *SubscribeConfig) bind(f *pflag.FlagSet) {
 	c.Common.bind(f)
+	c.ServeConfig.bind(f)
+	c.JoinConfig.bind(f)
 	f.Var(&c.Trash, "trash", "how long files that the main does not have are kept aside")
 	f.Var(&c.Rescan, "rescan", "time between two looks for local changes; 0 means the default")
 	f.Var(&c.MinFree, "min-free", "what stays free on a share's disk")
@@ -216,6 +220,8 @@ func (c *PublishConfig) validate() []string {
 func (c *SubscribeConfig) validate() []string {
 	var f faults
 	c.Common.validate(&f)
+	c.ServeConfig.validate(&f)
+	c.JoinConfig.validate(&f)
 	checkDuration(&f, "trash", c.Trash)
 	checkDuration(&f, "rescan", c.Rescan)
 	dirs := make(map[string]string)

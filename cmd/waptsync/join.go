@@ -22,7 +22,8 @@ func (a *app) newJoinCommand() *cobra.Command {
 		Long: `join uses an invitation's line once: it makes this remote known to the main and
 keeps what the main answers in the data folder. The remote's own key is made
 here and never leaves it. Without an argument, or with -, the line is read from
-standard input, so that it shows in no process list.
+standard input, so that it shows in no process list. Root joins in the name of
+the data folder's owner.
 
 What ` + "`waptsync remote add`" + ` printed on the main is taken in the same way.`,
 		Example: `  waptsync join waptsync1-AbC…
@@ -34,6 +35,9 @@ What ` + "`waptsync remote add`" + ` printed on the main is taken in the same wa
 		line := "-"
 		if len(args) == 1 {
 			line = args[0]
+		}
+		if err := actAsOwner(data.get(a)); err != nil {
+			return err
 		}
 		return a.runJoin(c.Context(), data.get(a), line)
 	}
@@ -93,6 +97,9 @@ is no secret; ` + "`waptsync remote add`" + ` on the main takes it.`,
 	data := addDataFlag(c)
 	c.RunE = func(*cobra.Command, []string) error {
 		path := data.get(a)
+		if err := actAsOwner(path); err != nil {
+			return err
+		}
 		// No lock: a running service does not change its identity.
 		if err := makeData(path); err != nil {
 			return err

@@ -103,6 +103,9 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newVerifyCommand(),
 		a.newConfigCommand(),
 		a.newVersionCommand(),
+		a.newDocsCommand(),
+		a.newSampleCommand(),
+		a.newAgentPackageCommand(),
 	)
 	return root
 }

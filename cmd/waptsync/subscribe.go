@@ -41,12 +41,19 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 		stderr = &barWriter{out: stderr}
 	}
 	log := newLogger(stderr, config.Common)
+	if err := a.joinOnce(ctx, config); err != nil {
+		return unlessStopped(ctx, log, err)
+	}
 	h, err := openRemote(ctx, config, a.version, log)
 	if err != nil {
 		return unlessStopped(ctx, log, err)
 	}
 	defer h.Close()
 	s := h.service
+	agents, err := openShareServer(config, log)
+	if err != nil {
+		return err
+	}
 
 	log.Info().Str("name", s.membership.Name).Str("main", s.membership.Address).Str("version", a.version).Msg("subscribing")
 	a.notify(log, "READY=1", fmt.Sprintf("STATUS=copying %d shares of %s", len(config.Shares), s.membership.Address))
@@ -56,7 +63,7 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 		defer close(shown)
 		progress(watching, stderr, log, s.Shares)
 	}()
-	err = s.Run(ctx)
+	err = runBoth(ctx, s, agents)
 	stopWatching()
 	<-shown
 	a.notify(log, "STOPPING=1")

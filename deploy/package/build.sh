@@ -1,0 +1,47 @@
+#!/bin/sh
+# Builds the .deb and .rpm packages into dist/: `make packages`.
+#   build.sh VERSION [deb|rpm ...]
+# GOARCH chooses another architecture. nfpm comes from deploy/tools/go.mod, so
+# that it and what it drags along stay out of the program's own dependencies.
+set -eu
+cd "$(dirname "$0")/../.."
+
+version=${1#v}
+shift
+[ $# -gt 0 ] || set -- deb rpm
+# A package's version begins with a digit; a bare commit has none.
+case $version in
+[0-9]*.*) ;;
+*) version=0.0.0+git.$version ;;
+esac
+VERSION=$(printf %s "$version" | tr -c 'A-Za-z0-9.+~' '.')
+ARCH=${GOARCH:-$(go env GOARCH)}
+export VERSION ARCH
+
+out=dist
+stage=$out/stage-$ARCH
+rm -rf "$stage"
+mkdir -p "$stage/doc"
+
+CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$stage/waptsync" ./cmd/waptsync
+# What is generated from the command line is made by a program of this machine.
+GOOS='' GOARCH='' CGO_ENABLED=0 go build -ldflags "-X main.version=$VERSION" -o "$stage/here" ./cmd/waptsync
+"$stage/here" docs --settings deploy "$stage/doc"
+for shell in bash zsh fish; do "$stage/here" completion $shell >"$stage/doc/waptsync.$shell"; done
+rm "$stage/here"
+gzip -9n "$stage"/doc/*.1 "$stage"/doc/*.5
+gzip -9nc CHANGELOG.md >"$stage/doc/changelog.gz"
+
+for service in publisher subscriber; do
+  for script in deploy/package/deb/service.* deploy/package/rpm/service.*; do
+    name=$(basename "$(dirname "$script")")-$service.${script##*service.}
+    sed "s/@UNIT@/waptsync-$service.service/g" "$script" >"$stage/$name"
+  done
+done
+
+for format in "$@"; do
+  for package in waptsync waptsync-publisher waptsync-subscriber; do
+    sed "s|@STAGE@|$stage|g" "deploy/package/$package.yaml" >"$stage/$package.yaml"
+    go tool -modfile=deploy/tools/go.mod nfpm package --config "$stage/$package.yaml" --packager "$format" --target "$out/"
+  done
+done
