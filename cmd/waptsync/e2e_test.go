@@ -199,6 +199,7 @@ func TestFromInvitationToEqualTrees(t *testing.T) {
 		t.Errorf("status of a stopped remote: exit code %d", code)
 	}
 	eventually(t, "the main sees the remote go", func() (bool, string) {
+		must(t, "", "status", "--json", "--data", mainData) // its text tells, not its exit code
 		out, _, code := command(t, "", "status", "--data", mainData)
 		return code == exitBehind, out
 	})

@@ -21,7 +21,8 @@ func (a *app) newStatusCommand() *cobra.Command {
 what it says. On a main a remote's name shows that one only.
 
 It ends with 0 when every copy is up to date, 3 when one is behind or away, 4 when
-no service answers, and 5 when a share is held.`,
+no service answers, and 5 when a share is held. With --json it ends with 0 when
+the service answers: what it says is in the text.`,
 		Example: `  waptsync status
   waptsync status colmar --watch
   waptsync status --json | jq '.remotes[].shares[].lag_seconds'`,
@@ -49,7 +50,7 @@ func (a *app) runStatus(ctx context.Context, client *controlClient, o statusOpti
 	for {
 		code, err := a.showStatus(ctx, client, o)
 		if !o.watch {
-			if err == nil && code != exitOK {
+			if err == nil && code != exitOK && !o.json {
 				err = quiet{code}
 			}
 			return err
