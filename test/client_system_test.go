@@ -4,55 +4,59 @@ package test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// system is something that replicates a WAPT repository from a main to two
-// remotes: waptsync, or what it is compared with.
+// system is something that replicates folders from a main to remotes:
+// waptsync, or what it is compared with.
 type system struct {
 	name      string
-	wapt      string // the main's folders
-	hosts     string
+	dir       func(share string) string // of the main
 	remotes   []replica
 	startMain func()
 	killMain  func()
-	// converged waits until the remotes equal the main; nil where that is not judged.
+	// converged waits until the remotes equal the main, or fails the test.
 	converged func(within time.Duration)
 }
 
 // replica is a remote of a system.
 type replica struct {
-	wapt, hosts       string
+	name              string
+	dir               func(share string) string
 	start, kill, stop func()
 }
 
-// waptsyncSystem is the binary under test with two remotes.
-func waptsyncSystem(t *testing.T) *system {
+// waptsyncSystem is the binary under test. Its first startMain admits the remotes.
+func waptsyncSystem(t *testing.T, remotes []string, shares ...string) *system {
 	t.Helper()
-	m := newMain(t, "wapt", "wapt-host")
-	s := &system{name: "waptsync", wapt: m.dir("wapt"), hosts: m.dir("wapt-host"), startMain: m.launch, killMain: m.kill}
-	var remotes []*Remote
-	for _, name := range []string{"colmar", "ulm"} {
-		r := newRemote(t, name, "wapt", "wapt-host")
-		remotes = append(remotes, r)
-		s.remotes = append(s.remotes, replica{r.dir("wapt"), r.dir("wapt-host"), r.start, r.kill, r.stop})
+	m := newMain(t, shares...)
+	s := &system{name: "waptsync", dir: m.dir, killMain: m.kill}
+	var hosts []*Remote
+	for _, name := range remotes {
+		r := newRemote(t, name, shares...)
+		hosts = append(hosts, r)
+		s.remotes = append(s.remotes, replica{name, r.dir, r.start, r.kill, r.stop})
 	}
-	first := true
+	admitted := false
 	s.startMain = func() {
 		m.launch()
-		if first {
-			m.waitStatus(readyWithin, "answers", func(status) bool { return true })
-			for _, r := range remotes {
-				m.admit(r)
-			}
-			first = false
+		if admitted {
+			return
 		}
+		m.waitStatus(readyWithin, "answers", func(status) bool { return true })
+		for _, r := range hosts {
+			m.admit(r)
+		}
+		admitted = true
 	}
+	// Seconds are bumped as often as a content changes within one of them; a
+	// main killed amid it all can come to see a mass deletion.
 	trees := &comparison{bumps: 1 << 20, tend: m.approveHeld}
-	s.converged = func(within time.Duration) { trees.wait(t, within, m, remotes...) }
+	s.converged = func(within time.Duration) { trees.wait(t, within, m, hosts...) }
 	return s
 }
 
@@ -95,17 +99,23 @@ func newTrouble(t *testing.T, rng *random, sys *system) *trouble {
 	}
 	t.Cleanup(d.clearLink)
 	add("link cut", func() (func(), int) { lab.net.cut(t); return func() { lab.net.heal(t) }, 4000 })
-	shape := func(name string, qdisc ...string) {
+	for _, rate := range []string{"1mbit", "20mbit"} {
+		qdisc := []string{"tbf", "rate", rate, "burst", "32kb", "latency", "200ms"}
 		if err := d.shapeLink(qdisc...); err != nil {
-			t.Logf("%s: not on this kernel: %v", name, err)
-			return
+			t.Logf("link at %s: not on this kernel: %v", rate, err)
+			continue
 		}
 		d.clearLink()
-		add(name, func() (func(), int) { _ = d.shapeLink(qdisc...); return d.clearLink, 6000 })
+		add("link at "+rate, func() (func(), int) { _ = d.shapeLink(qdisc...); return d.clearLink, 6000 })
 	}
-	shape("link at 1 Mbit/s", "tbf", "rate", "1mbit", "burst", "16kb", "latency", "200ms")
-	shape("link at 20 Mbit/s", "tbf", "rate", "20mbit", "burst", "64kb", "latency", "100ms")
-	shape("300 ms and 5 % loss", "netem", "delay", "150ms", "loss", "5%")
+	if _, err := os.Stat(tunDevice); err != nil {
+		t.Logf("no line with delay and loss: %v", err)
+		return d
+	}
+	add("300 ms and 5 % loss", func() (func(), int) {
+		line := lab.net.badLine(t, rng, 150*time.Millisecond, 0.05)
+		return line.close, 8000
+	})
 	return d
 }
 

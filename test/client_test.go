@@ -20,7 +20,8 @@ var (
 // and services and link fail, clients of each remote get the index over HTTP
 // and every file that it names, and each is what the index says.
 func TestClientsNeverMissANamedFile(t *testing.T) {
-	runClients(t, newRandom(t), waptsyncSystem(t)).judge(t)
+	rng := newRandom(t)
+	runClients(t, rng, waptsyncSystem(t, []string{"colmar", "ulm"}, "wapt", "wapt-host")).judge(t)
 }
 
 // clientRun is what came out of a run.
@@ -31,7 +32,7 @@ type clientRun struct {
 
 func runClients(t *testing.T, rng *random, sys *system) clientRun {
 	t.Helper()
-	w := newWriter(t, seeded(rng.Uint64()), sys.wapt, sys.hosts, 40)
+	w := newWriter(t, seeded(rng.Uint64()), sys.dir("wapt"), sys.dir("wapt-host"), 40)
 	sys.startMain()
 	for _, r := range sys.remotes {
 		r.start()
@@ -43,16 +44,16 @@ func runClients(t *testing.T, rng *random, sys *system) clientRun {
 	var working sync.WaitGroup
 	defer working.Wait()
 	defer stop()
-	for i, r := range sys.remotes {
-		name := string(rune('a' + i))
+	for _, r := range sys.remotes {
+		name := r.name
 		for range 2 {
-			c := newIndexClient(newClient(t, "packages "+name, r.wapt, seen, seeded(rng.Uint64()), 4*time.Millisecond))
+			c := newIndexClient(newClient(t, "packages "+name, r.dir("wapt"), seen, seeded(rng.Uint64()), 4*time.Millisecond))
 			working.Go(func() { c.run(ctx) })
 			name += "'"
 		}
-		hosts := newHostClient(newClient(t, "hosts "+name, r.hosts, seen, nil, 10*time.Millisecond), w.hosts[:keptHosts:keptHosts])
+		hosts := newHostClient(newClient(t, "hosts "+name, r.dir("wapt-host"), seen, nil, 10*time.Millisecond), w.hosts[:keptHosts:keptHosts])
 		working.Go(func() { hosts.run(ctx) })
-		installer := newHostClient(newClient(t, "installer "+name, r.wapt, seen, nil, 50*time.Millisecond), []string{agentFile})
+		installer := newHostClient(newClient(t, "installer "+name, r.dir("wapt"), seen, nil, 50*time.Millisecond), []string{agentFile})
 		working.Go(func() { installer.run(ctx) })
 	}
 

@@ -1,0 +1,87 @@
+//go:build linux
+
+package test
+
+import (
+	"context"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestAptNeverMissesANamedFile: a Debian archive is upgraded again and again
+// while services and link fail, and apt itself updates from each remote and
+// downloads every package.
+func TestAptNeverMissesANamedFile(t *testing.T) {
+	for _, program := range []string{"apt-get", "apt-ftparchive", "dpkg-deb"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("no %s: on Debian it is in apt, apt-utils or dpkg", program)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		byHash bool
+	}{
+		{"by-hash", true},
+		{"without by-hash", false},
+	} {
+		t.Run(c.name, func(t *testing.T) { runApt(t, c.byHash) })
+	}
+}
+
+func runApt(t *testing.T, byHash bool) {
+	rng := newRandom(t)
+	sys := waptsyncSystem(t, []string{"colmar", "ulm"}, "debian")
+	a := newArchive(t, seeded(rng.Uint64()), sys.dir("debian"), byHash, 12)
+	sys.startMain()
+	for _, r := range sys.remotes {
+		r.start()
+	}
+	sys.converged(time.Minute)
+
+	seen := &aptTally{releases: map[string]int{}, meanwhile: map[string]int{}, failures: map[string]int{}}
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer stop()
+	for _, r := range sys.remotes {
+		c := newAptClient(t, r.name, r.dir("debian"), a.packages, seen)
+		working.Go(func() { c.run(ctx) })
+	}
+	d := newTrouble(t, seeded(rng.Uint64()), sys)
+	begin := time.Now()
+	steps := 0
+	for ; aptGoesOn(begin); steps++ {
+		a.step()
+		for range 5 {
+			d.tick()
+			wait(a.rng, 250)
+		}
+	}
+	d.settle()
+	sys.converged(2 * time.Minute)
+	stop()
+	working.Wait()
+	t.Logf("%d upgrades of the archive in %v; disturbed by: %s", steps, time.Since(begin).Round(time.Second), counts(d.done))
+	t.Log(seen)
+	for _, e := range seen.examples {
+		t.Error(e)
+	}
+	if byHash && seen.meanwhile["hash-sum mismatch"] > 0 {
+		t.Errorf("%d hash-sum mismatches though indexes are fetched by their digests", seen.meanwhile["hash-sum mismatch"])
+	}
+	if seen.updates < 5 {
+		t.Errorf("only %d updates went through", seen.updates)
+	}
+}
+
+func aptGoesOn(begin time.Time) bool {
+	switch {
+	case *soakFor > 0:
+		return time.Since(begin) < *soakFor/2
+	case long():
+		return time.Since(begin) < 5*time.Minute
+	}
+	return time.Since(begin) < time.Duration(scaled(5, 10, 0))*time.Second
+}
