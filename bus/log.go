@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type LogOptions struct {
 	TombstoneTTL time.Duration // 0 means 90 days
 	MaxRemotes   int           // 0 means 1000
 	Replicas     int           // 0 means 1; more only with a cluster
+	Server       *Server       // whose store Check looks at; nil when the stream is elsewhere
 	Log          zerolog.Logger
 }
 
@@ -58,6 +60,7 @@ type Log struct {
 	mu       sync.Mutex // of what follows; never held during a call to the server
 	history  history
 	last     uint64
+	stored   fs.FileInfo     // the folder of the stream's messages, if known
 	attached map[string]bool // remotes that were attached since OpenLog
 }
 
@@ -135,9 +138,13 @@ func (l *Log) begin(ctx context.Context) error {
 	if _, err := l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("writing the configuration of stream %s: %w", l.stream, err)
 	}
+	var stored fs.FileInfo
+	if l.o.Server != nil {
+		stored = l.o.Server.messages(l.stream)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.history, l.last = past, last
+	l.history, l.last, l.stored = past, last, stored
 	return nil
 }
 

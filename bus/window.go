@@ -23,6 +23,9 @@ const (
 	// ones are bounded too.
 	putOverhead = 16 << 10
 	putTimeout  = 30 * time.Second
+	// windowRest is for how long nothing is put after a put that failed: each
+	// would wait for its time-out, and remotes can fetch.
+	windowRest = 10 * time.Second
 	// MaxWindowObject is the largest object that the window takes: a message
 	// must stay below the server's 1 MiB, and a smaller one lets others pass.
 	MaxWindowObject = 512 << 10
@@ -35,9 +38,12 @@ type Window struct {
 	share    string
 	maxBytes int64
 	pending  *semaphore.Weighted // bytes
+	server   *Server             // of the stream, nil if not known
 
 	mu  sync.Mutex
 	err error // the first failure since the last Flush
+	// resting: nothing is put before then, because the last put failed.
+	resting time.Time
 }
 
 // OpenWindow opens the stream or makes it, bounded to maxBytes on disk.
@@ -48,21 +54,26 @@ func OpenWindow(ctx context.Context, js jetstream.JetStream, share string, maxBy
 	if maxBytes <= 0 {
 		return nil, fmt.Errorf("opening the window of %s: bound of %d bytes", share, maxBytes)
 	}
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:              objectsStream(share),
-		Subjects:          []string{objectsPrefix + "." + share + ".*"},
+	w := &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}
+	if err := w.open(ctx); err != nil {
+		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
+	}
+	return w, nil
+}
+
+func (w *Window) open(ctx context.Context) error {
+	_, err := w.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              objectsStream(w.share),
+		Subjects:          []string{objectsPrefix + "." + w.share + ".*"},
 		Storage:           jetstream.FileStorage,
 		Discard:           jetstream.DiscardOld,
-		MaxBytes:          maxBytes,
+		MaxBytes:          w.maxBytes,
 		MaxMsgsPerSubject: 1,
 		AllowDirect:       true,
 		// What a power cut takes from the window is fetched from the files.
 		PersistMode: jetstream.AsyncPersistMode,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
-	}
-	return &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}, nil
+	return err
 }
 
 // MaxBytes is the window's bound.
@@ -74,6 +85,9 @@ func (w *Window) MaxBytes() int64 { return w.maxBytes }
 func (w *Window) Put(ctx context.Context, id objects.ID, data []byte) error {
 	if len(data) > MaxWindowObject {
 		return fmt.Errorf("putting object %s to the window of %s: %d bytes: at most %d", id, w.share, len(data), MaxWindowObject)
+	}
+	if err := w.rested(ctx); err != nil {
+		return fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err)
 	}
 	weight := int64(len(data) + putOverhead)
 	if err := w.pending.Acquire(ctx, weight); err != nil {
@@ -110,6 +124,7 @@ func (w *Window) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
+	w.resting = time.Now().Add(windowRest)
 }
 
 // Flush returns when all that was put is in the stream, or why it is not.
@@ -128,5 +143,10 @@ func (w *Window) Flush(ctx context.Context) error {
 // OpenWindow opens a share's window on the connection that the main keeps for
 // bulk bytes, so that an event does not wait behind objects.
 func (s *Server) OpenWindow(ctx context.Context, share string, maxBytes int64) (*Window, error) {
-	return OpenWindow(ctx, s.bulkJetStream(), share, maxBytes)
+	w, err := OpenWindow(ctx, s.bulkJetStream(), share, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	w.server = s
+	return w, nil
 }

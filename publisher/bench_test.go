@@ -53,6 +53,8 @@ func (l *memoryLog) Replay(_ context.Context, fn func(uint64, *bus.Event) error)
 func (l *memoryLog) Generation() uuid.UUID        { return l.generation }
 func (l *memoryLog) Last() uint64                 { return l.seq }
 func (l *memoryLog) Reopen(context.Context) error { return nil }
+func (l *memoryLog) Check(context.Context) error  { return nil }
+func (l *memoryLog) Remake(context.Context) error { return nil }
 
 // benchLive runs a publisher until its first scan is published.
 func benchLive(b *testing.B, dir string, log *memoryLog) (stop func()) {

@@ -2,8 +2,6 @@ package publisher
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"waptsync/bus"
@@ -56,32 +54,6 @@ func (s *session) startCommit() {
 		case <-s.ctx.Done():
 		}
 	})
-}
-
-// commit appends events, however long that takes: appending some of them twice
-// changes nothing.
-func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, error) {
-	s.flush(ctx, events)
-	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
-		seq, err := s.o.Log.Append(ctx, events)
-		if err == nil {
-			s.problems.clear(logProblem)
-			return seq, nil
-		}
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
-		if s.o.Log.Generation() != s.generation || errors.Is(err, bus.ErrLogLost) || errors.Is(err, bus.ErrRolledBack) {
-			return 0, fmt.Errorf("%w: %w", errAgain, err) // Run reopens the log
-		}
-		s.problems.note(logProblem, "append", err.Error(), "")
-		s.log.Error().Err(err).Int("events", len(events)).Dur("again", pause).Msg("events not stored, will be tried again")
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(pause):
-		}
-	}
 }
 
 // flush sees to it that the window has what events promise.

@@ -22,8 +22,13 @@ type EventLog interface {
 	Replay(ctx context.Context, fn func(seq uint64, e *bus.Event) error) error
 	Generation() uuid.UUID
 	Last() uint64
+	// Check says whether the stream still is what was written: nil,
+	// bus.ErrLogLost, bus.ErrRolledBack or bus.ErrLogBroken.
+	Check(ctx context.Context) error
 	// Reopen begins a new generation after bus.ErrLogLost or bus.ErrRolledBack.
 	Reopen(ctx context.Context) error
+	// Remake does so after bus.ErrLogBroken, with an empty stream.
+	Remake(ctx context.Context) error
 }
 
 // ObjectWindow is what the publisher needs of a share's objects stream. Put is

@@ -36,6 +36,8 @@ type Publisher struct {
 	writers func(*os.File) settled // asks whether a file has writers
 	refuse  func(dir string) error // not nil: stands in for the kernel that refuses a watch
 
+	checkPeriod time.Duration // between looks at the event stream
+
 	mu      sync.Mutex
 	session *session // nil when none runs
 	watch   *watcher
@@ -65,6 +67,7 @@ func New(o Options) (*Publisher, error) {
 	p.manifests = newManifestCache(o.Manifests)
 	p.readers = newReaderCache()
 	p.writers = writers
+	p.checkPeriod = checkPeriod
 	return p, nil
 }
 
@@ -86,7 +89,12 @@ func (p *Publisher) Run(ctx context.Context) error {
 			return ctx.Err()
 		case errors.Is(err, bus.ErrLogLost), errors.Is(err, bus.ErrRolledBack):
 			p.log.Warn().Err(err).Msg("the event stream is not what it was: publishing the folder anew")
-			if err := p.reopen(ctx); err != nil {
+			if err := p.mendLog(ctx, p.o.Log.Reopen); err != nil {
+				return err
+			}
+		case errors.Is(err, bus.ErrLogBroken):
+			p.log.Warn().Err(err).Msg("the event stream takes nothing any more: making it anew and publishing the folder")
+			if err := p.mendLog(ctx, p.o.Log.Remake); err != nil {
 				return err
 			}
 		case !errors.Is(err, errAgain):
@@ -95,15 +103,15 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// reopen begins another generation, however long the server needs for it.
-func (p *Publisher) reopen(ctx context.Context) error {
+// mendLog begins another generation, however long the server needs for it.
+func (p *Publisher) mendLog(ctx context.Context, mend func(context.Context) error) error {
 	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
-		err := p.o.Log.Reopen(ctx)
+		err := mend(ctx)
 		if err == nil {
 			p.problems.clear(logProblem)
 			return nil
 		}
-		p.problems.note(logProblem, "reopen", err.Error(), "")
+		p.problems.note(logProblem, "reopen", err.Error(), logAdvice(err))
 		p.log.Error().Err(err).Dur("again", pause).Msg("the event stream cannot be opened, will be tried again")
 		select {
 		case <-ctx.Done():

@@ -81,6 +81,9 @@ type session struct {
 	nextHoldLook time.Time
 	approved     bool
 	nextHealth   time.Time
+	checking     bool // a look at the event stream is under way
+	nextCheck    time.Time
+	storeFull    bool // the committer's alone: no append succeeds now
 	ended        error
 	scratch      []byte // of makeReady
 
@@ -89,6 +92,7 @@ type session struct {
 	found            chan foundBatch
 	scanned          chan scanned
 	committed        chan committed
+	checked          chan error
 	batch            []*work // with the committer
 
 	group sync.WaitGroup
@@ -134,6 +138,7 @@ func newSession(p *Publisher, f *folder) *session {
 		found:      make(chan foundBatch),
 		scanned:    make(chan scanned),
 		committed:  make(chan committed),
+		checked:    make(chan error),
 	}
 	s.hasher = &hasher{
 		folder: f, window: p.o.Window, manifests: p.manifests, md5: p.o.MD5, writers: p.writers, quiet: p.o.Quiet,
@@ -295,6 +300,8 @@ func (s *session) loop(ctx context.Context) error {
 			s.finish(f.w, f.r)
 		case c := <-s.committed:
 			s.settleCommit(c)
+		case err := <-s.checked:
+			s.logChecked(err)
 		case call := <-s.p.calls:
 			call(s)
 		case <-s.p.rescan:
@@ -361,6 +368,9 @@ func (s *session) onTime(now time.Time) {
 		s.nextHealth = now.Add(healthPeriod)
 		s.health()
 	}
+	if !s.nextCheck.After(now) {
+		s.checkLog(now)
+	}
 	if !s.nextScan.IsZero() && !s.nextScan.After(now) {
 		s.startScan()
 	}
@@ -377,6 +387,7 @@ func (s *session) wake(now time.Time) time.Time {
 			next = t
 		}
 	}
+	earlier(s.nextCheck)
 	earlier(s.nextScan)
 	earlier(s.nextPoll)
 	if s.held() {
