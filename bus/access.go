@@ -11,11 +11,26 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// The accounts; docs/design.md section 2 says who is in which.
+// The accounts; docs/design.md section 2 says who is in which. Each remote has
+// one of its own, so that nothing it sends, and no subject to which it has an
+// answer sent, is seen by another remote.
 const (
 	streamsAccount = "PUB"
-	remotesAccount = "REMOTES"
+	serviceAccount = "SERVICE"
+	joinAccount    = "JOIN"
 	systemAccount  = "SYS"
+	remotePrefix   = "R_" // and the remote's name
+
+	// replyPrefix begins the server's own subjects for answers to a message
+	// that crossed from one account into another.
+	replyPrefix = "_R_."
+
+	// accountConnections is what the server lets a remote have; presence cuts
+	// the oldest before that, so that dead ones do not keep a remote out.
+	accountConnections = 2 * connectionsPerUser
+	joinConnections    = 500
+	// remotePayload is the largest message of a remote: a fetch request.
+	remotePayload = maxRequestBytes + 64<<10
 )
 
 // access is who may connect, and what they may do.
@@ -26,6 +41,41 @@ type access struct {
 	Publisher   string   // public NKey, full rights over the streams
 	Service     string   // public NKey, answers the remotes
 	System      string   // public NKey, hears who connects
+}
+
+// crossing is a subject that crosses from the account which answers into that
+// of a remote.
+type crossing struct {
+	account string // that answers
+	subject string // there
+	as      string // with the remote
+	stream  bool   // several answers to one request
+}
+
+// crossings are those of a share for one remote; "*" stands for any.
+func crossings(share, remote string) []crossing {
+	next := ".CONSUMER.MSG.NEXT." + eventsStream(share) + "." + remote
+	ack := "$JS.ACK." + eventsStream(share) + "." + remote + ".>"
+	get := ".DIRECT.GET." + objectsStream(share)
+	hello := helloPrefix + "." + share + "." + remote
+	fetch := fetchPrefix + "." + share + "." + remote
+	return []crossing{
+		{streamsAccount, "$JS.API" + next, apiPrefix + next, true},
+		{streamsAccount, ack, ack, false},
+		{streamsAccount, "$JS.API" + get, apiPrefix + get, true},
+		{serviceAccount, hello, hello, false},
+		{serviceAccount, fetch, fetch, true},
+	}
+}
+
+func reportCrossing(remote string) crossing {
+	report := reportPrefix + "." + remote
+	return crossing{serviceAccount, report, report, false}
+}
+
+func joinCrossing(key string) crossing {
+	join := joinPrefix + "." + key
+	return crossing{serviceAccount, join, join, false}
 }
 
 // config is the accounts as configuration text of the NATS server.
@@ -39,46 +89,71 @@ type access struct {
 func (a *access) config() string {
 	var b strings.Builder
 	b.WriteString("accounts {\n")
-	a.writeStreamsAccount(&b)
-	a.writeRemotesAccount(&b)
+	fmt.Fprintf(&b, "  %s {\n    jetstream: enabled\n    users: [ {nkey: %s} ]\n", streamsAccount, a.Publisher)
+	a.writeExports(&b, streamsAccount)
+	// Whatever is answered goes back through the crossing that the question
+	// came by, and nowhere else.
+	fmt.Fprintf(&b, "  %s {\n    users: [\n", serviceAccount)
+	writeUser(&b, a.Service, []string{replyPrefix + ">"}, "ws.>", micro.APIPrefix+".>")
+	b.WriteString("    ]\n")
+	a.writeExports(&b, serviceAccount)
+	for i := range a.Remotes {
+		if r := &a.Remotes[i]; !r.Paused {
+			a.writeRemote(&b, r)
+		}
+	}
+	a.writeJoin(&b)
 	fmt.Fprintf(&b, "  %s {\n    users: [ {nkey: %s, permissions: {publish: {deny: [\">\"]}, subscribe: {allow: [%s]}}} ]\n  }\n}\n",
-		systemAccount, a.System, quoteAll([]string{presenceEvents + "*", refusedEvents}))
+		systemAccount, a.System, quoteAll([]string{connectEvents, disconnectEvents, refusedEvents}))
 	fmt.Fprintf(&b, "system_account: %s\n", systemAccount)
 	return b.String()
 }
 
-func (a *access) writeStreamsAccount(b *strings.Builder) {
-	fmt.Fprintf(b, "  %s {\n    jetstream: enabled\n", streamsAccount)
-	fmt.Fprintf(b, "    users: [ {nkey: %s} ]\n    exports: [\n", a.Publisher)
-	for _, x := range a.crossings() {
+// writeExports ends an account with all that may cross from it. Any account may
+// import, since every account is written here.
+func (a *access) writeExports(b *strings.Builder, account string) {
+	all := []crossing{reportCrossing("*"), joinCrossing("*")}
+	for _, share := range a.Shares {
+		all = append(all, crossings(share, "*")...)
+	}
+	b.WriteString("    exports: [\n")
+	for _, x := range all {
+		if x.account != account {
+			continue
+		}
 		responses := ""
 		if x.stream {
 			responses = ", response_type: stream"
 		}
-		fmt.Fprintf(b, "      {service: %s%s, accounts: [%s]}\n", strconv.Quote(x.subject), responses, remotesAccount)
+		fmt.Fprintf(b, "      {service: %s%s}\n", strconv.Quote(x.subject), responses)
 	}
 	b.WriteString("    ]\n  }\n")
 }
 
-func (a *access) writeRemotesAccount(b *strings.Builder) {
-	fmt.Fprintf(b, "  %s {\n    limits: {max_conn: %d}\n    imports: [\n", remotesAccount, maxRemoteConnections)
-	for _, x := range a.crossings() {
-		fmt.Fprintf(b, "      {service: {account: %s, subject: %s}, to: %s}\n",
-			streamsAccount, strconv.Quote(x.subject), strconv.Quote(x.as))
+func (a *access) writeRemote(b *strings.Builder, r *Remote) {
+	fmt.Fprintf(b, "  %s {\n    limits: {max_conn: %d, max_payload: %d}\n    imports: [\n", remotePrefix+r.Name, accountConnections, remotePayload)
+	for _, x := range a.crossingsOf(r) {
+		writeImport(b, x)
 	}
 	b.WriteString("    ]\n    users: [\n")
-	writeUser(b, a.Service, []string{inboxPrefix + ".>"}, "ws.>", micro.APIPrefix+".>")
-	for i := range a.Remotes {
-		r := &a.Remotes[i]
-		if r.Paused {
-			continue
-		}
-		writeUser(b, r.ID, a.mayPublish(r), r.inbox()+".>")
+	writeUser(b, r.ID, a.mayPublish(r), r.inbox()+".>")
+	b.WriteString("    ]\n  }\n")
+}
+
+func (a *access) writeJoin(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s {\n    limits: {max_conn: %d, max_payload: %d}\n    imports: [\n", joinAccount, joinConnections, maxJoinRequest)
+	for _, key := range a.Invitations {
+		writeImport(b, joinCrossing(key))
 	}
+	b.WriteString("    ]\n    users: [\n")
 	for _, key := range a.Invitations {
 		writeUser(b, key, []string{joinPrefix + "." + key}, joinInbox(key)+".>")
 	}
 	b.WriteString("    ]\n  }\n")
+}
+
+func writeImport(b *strings.Builder, x crossing) {
+	fmt.Fprintf(b, "      {service: {account: %s, subject: %s}, to: %s}\n", x.account, strconv.Quote(x.subject), strconv.Quote(x.as))
 }
 
 func writeUser(b *strings.Builder, key string, publish []string, subscribe ...string) {
@@ -94,44 +169,24 @@ func quoteAll(subjects []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// crossing is a JetStream subject that crosses from the account of the streams
-// into that of the remotes.
-type crossing struct {
-	subject string // with the streams
-	as      string // with the remotes
-	stream  bool   // several answers to one request
-}
-
-func (a *access) crossings() []crossing {
-	var all []crossing
-	for _, share := range a.Shares {
-		next := ".CONSUMER.MSG.NEXT." + eventsStream(share) + ".*"
-		get := ".DIRECT.GET." + objectsStream(share)
-		ack := "$JS.ACK." + eventsStream(share) + ".>"
-		all = append(all,
-			crossing{subject: "$JS.API" + next, as: apiPrefix + next, stream: true},
-			crossing{subject: "$JS.API" + get, as: apiPrefix + get, stream: true},
-			crossing{subject: ack, as: ack},
-		)
+// crossingsOf are those of a remote. A share of the remote that the main does
+// not publish (any more) gives none.
+func (a *access) crossingsOf(r *Remote) []crossing {
+	all := []crossing{reportCrossing(r.Name)}
+	for _, share := range r.Shares {
+		if slices.Contains(a.Shares, share) {
+			all = append(all, crossings(share, r.Name)...)
+		}
 	}
 	return all
 }
 
-// mayPublish is all that a remote may send to. A share of the remote that the
-// main does not publish (any more) gives no right.
+// mayPublish is all that a remote may send to. Its account has nothing else to
+// reach, and this holds it to that a second time.
 func (a *access) mayPublish(r *Remote) []string {
-	allow := []string{reportPrefix + "." + r.Name}
-	for _, share := range r.Shares {
-		if !slices.Contains(a.Shares, share) {
-			continue
-		}
-		allow = append(allow,
-			apiPrefix+".CONSUMER.MSG.NEXT."+eventsStream(share)+"."+r.Name,
-			"$JS.ACK."+eventsStream(share)+"."+r.Name+".>",
-			apiPrefix+".DIRECT.GET."+objectsStream(share),
-			helloPrefix+"."+share+"."+r.Name,
-			fetchPrefix+"."+share+"."+r.Name,
-		)
+	var allow []string
+	for _, x := range a.crossingsOf(r) {
+		allow = append(allow, x.as)
 	}
 	return allow
 }

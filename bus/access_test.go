@@ -57,17 +57,23 @@ func TestEveryUserHasItsAccountAndPermissions(t *testing.T) {
 					}
 					continue
 				}
-				if u.Account == nil || u.Account.Name != remotesAccount {
-					t.Errorf("%s is in %v", u.Nkey, u.Account)
+				want := joinAccount
+				if u.Nkey == a.Service {
+					want = serviceAccount
+				} else if len(c.remotes) > 0 && u.Nkey == c.remotes[0].ID {
+					want = remotePrefix + c.remotes[0].Name
+				}
+				if u.Account == nil || u.Account.Name != want {
+					t.Errorf("%s is in %v, want %s", u.Nkey, u.Account, want)
 				}
 				if u.Permissions == nil || len(u.Permissions.Publish.Allow) == 0 || len(u.Permissions.Subscribe.Allow) == 0 {
 					t.Fatalf("%s may do too much: %+v", u.Nkey, u.Permissions)
 				}
-				want := 1
+				subjects := 1
 				if u.Nkey == a.Service {
-					want = 2
+					subjects = 2
 				}
-				if len(u.Permissions.Subscribe.Allow) != want {
+				if len(u.Permissions.Subscribe.Allow) != subjects {
 					t.Errorf("%s may do too much: %+v", u.Nkey, u.Permissions)
 				}
 			}
@@ -100,18 +106,6 @@ func TestPausedRemoteIsNoUser(t *testing.T) {
 	a := accessForTest(t, Remote{Name: "colmar", ID: id, Inbox: randomToken(), Shares: []string{"wapt"}, Paused: true})
 	if strings.Contains(a.config(), id) {
 		t.Error("it may connect")
-	}
-}
-
-func TestOwnsReplyKnowsOthersInboxes(t *testing.T) {
-	r := Remote{Inbox: "0123"}
-	for reply, want := range map[string]bool{
-		"_R.0123.x": true, "_R.0123.x.y": true,
-		"": false, "_R.0123": false, "_R.01234.x": false, "_R.4567.x": false, "ws.report.r": false, "$JS.API.STREAM.PURGE.X": false,
-	} {
-		if got := r.ownsReply(reply); got != want {
-			t.Errorf("%q: got %v", reply, got)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,14 +50,16 @@ func (s *Server) Connections() map[string]Connection {
 	return all
 }
 
-// connz lists connections of the remotes' account.
+// connz lists connections that have shown a key, without the main's own.
 func (s *Server) connz(o server.ConnzOptions) []*server.ConnInfo {
-	o.Username, o.Account, o.Limit = true, remotesAccount, maxConnections
+	o.Username, o.Limit = true, maxConnections
 	z, err := s.ns.Connz(&o)
 	if err != nil {
 		return nil // only an option that contradicts another gives an error
 	}
-	return z.Conns
+	return slices.DeleteFunc(z.Conns, func(c *server.ConnInfo) bool {
+		return c.AuthorizedUser == "" || s.own[c.AuthorizedUser]
+	})
 }
 
 // addressOf is where the user with that key is connected from, for the log.

@@ -43,10 +43,10 @@ func joinStatement(key, id string) []byte {
 func (s *Server) serveJoin(msg *nats.Msg) {
 	key := strings.TrimPrefix(msg.Subject, joinPrefix+".")
 	log := s.log.With().Str("invitation", key).Str("address", s.addressOf(key)).Logger()
-	if !strings.HasPrefix(msg.Reply, joinInbox(key)+".") {
+	if !crossed(msg.Reply) {
 		s.joinsRefused.Add(1)
 		if s.doorstep.say.Allow() {
-			log.Warn().Msg("join without an inbox of its own, not answered")
+			log.Warn().Msg("join that cannot be answered")
 		}
 		return
 	}

@@ -19,10 +19,12 @@ const (
 	// halves of connections that broke and that the server has not missed yet.
 	connectionsPerUser = 8
 
-	presenceEvents = "$SYS.ACCOUNT." + remotesAccount + "."
-	refusedEvents  = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
-	presenceRate   = 5 // log lines a second, for remotes on links that come and go
-	presenceBurst  = 100
+	connectEvents    = "$SYS.ACCOUNT.*.CONNECT"
+	disconnectEvents = "$SYS.ACCOUNT.*.DISCONNECT"
+	refusedEvents    = "$SYS.SERVER.*.CLIENT.AUTH.ERR"
+
+	presenceRate  = 5 // log lines a second, for remotes on links that come and go
+	presenceBurst = 100
 )
 
 // presence follows who is connected, from the server's own events: it logs
@@ -49,18 +51,15 @@ func newPresence(cut func(uint64), name func(string) (string, bool), log zerolog
 // startPresence begins to follow the events. Remotes may have connected since
 // the server opened its port, so those are counted first.
 func (s *Server) startPresence() error {
-	service, err := s.service.PublicKey()
-	if err != nil {
-		return err
-	}
 	p := newPresence(
 		func(id uint64) { _ = s.ns.DisconnectClientByID(id) }, // its only error: there is none such
 		func(key string) (string, bool) { r, ok := s.registry.RemoteByID(key); return r.Name, ok },
 		s.log)
 	p.known = s.doorstep.known
 	for subject, handle := range map[string]nats.MsgHandler{
-		presenceEvents + "*": func(msg *nats.Msg) { p.event(msg, service) },
-		refusedEvents:        s.strangerRefused,
+		connectEvents:    func(msg *nats.Msg) { p.event(msg, s.own) },
+		disconnectEvents: func(msg *nats.Msg) { p.event(msg, s.own) },
+		refusedEvents:    s.strangerRefused,
 	} {
 		if _, err := s.systemConn.Subscribe(subject, handle); err != nil {
 			return fmt.Errorf("following connections: %w", err)
@@ -70,9 +69,7 @@ func (s *Server) startPresence() error {
 		return fmt.Errorf("following connections: %w", err)
 	}
 	for _, c := range s.connz(server.ConnzOptions{}) {
-		if c.AuthorizedUser != service {
-			p.connected(c.AuthorizedUser, c.Cid, address(c))
-		}
+		p.connected(c.AuthorizedUser, c.Cid, address(c))
 	}
 	s.presence = p
 	return nil
@@ -97,16 +94,16 @@ func (p *presence) count() int {
 	return n
 }
 
-func (p *presence) event(msg *nats.Msg, service string) {
+func (p *presence) event(msg *nats.Msg, own map[string]bool) {
 	var e server.DisconnectEventMsg // has all that a connect event has
 	if err := json.Unmarshal(msg.Data, &e); err != nil {
 		p.log.Warn().Err(err).Str("subject", msg.Subject).Msg("an event of the server cannot be read")
 		return
 	}
-	if e.Client.User == service {
+	if own[e.Client.User] {
 		return
 	}
-	switch strings.TrimPrefix(msg.Subject, presenceEvents) {
+	switch msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:] {
 	case "CONNECT":
 		p.connected(e.Client.User, e.Client.ID, e.Client.Host)
 	case "DISCONNECT":

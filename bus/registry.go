@@ -41,11 +41,9 @@ type Remote struct {
 // inbox is the prefix of all subjects to which this remote may be answered.
 func (r *Remote) inbox() string { return inboxPrefix + "." + r.Inbox }
 
-// ownsReply says whether an answer to reply can reach nobody but this remote.
-// Whoever answers a message on a subject of the remote must ask: the server
-// does not check where a reply goes, and a message without such a reply may
-// have been put there by another remote, as the answer to a request of its own.
-func (r *Remote) ownsReply(reply string) bool { return strings.HasPrefix(reply, r.inbox()+".") }
+// crossed says whether a message came from another account, so that an answer
+// to its reply goes back to where it came from, and nowhere else.
+func crossed(reply string) bool { return strings.HasPrefix(reply, replyPrefix) }
 
 // Registry is the main's list of remotes and open invitations, kept in a file of mode 0600.
 // Its methods may be called concurrently; each change is on disk when it returns.

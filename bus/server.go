@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,9 +54,10 @@ type Server struct {
 	// The keys of the main's own users live no longer than the process, and
 	// are never on disk.
 	publisher, service, system nkeys.KeyPair
+	own                        map[string]bool // their public keys
 
-	// serviceConn answers remotes: it lives in their account and may publish
-	// to their inboxes only.
+	// serviceConn answers remotes: it may publish answers to what crossed from
+	// a remote's account, and nothing else.
 	serviceConn *nats.Conn
 	// publishConn and bulkConn live with the streams. They are two, so that an
 	// event does not wait behind objects.
@@ -74,6 +76,8 @@ type Server struct {
 	mu     sync.Mutex  // guards what follows, and makes reloads come one by one
 	sweep  *time.Timer // fires when the next invitation expires
 	closed bool
+	// accounts are the names of those that the server has.
+	accounts []string
 }
 
 // StartServer starts the server and returns when it accepts connections. ctx
@@ -110,14 +114,16 @@ func newServer(o ServerOptions) (*Server, error) {
 		doorstep: newDoorstep(o.Log), serverLog: newServerLog(o.Log),
 	}
 	s.serverTLS = s.doorstep.guard(o.Authority.ServerTLS())
-	if s.publisher, err = nkeys.CreateUser(); err != nil {
-		return nil, err
-	}
-	if s.service, err = nkeys.CreateUser(); err != nil {
-		return nil, err
-	}
-	if s.system, err = nkeys.CreateUser(); err != nil {
-		return nil, err
+	s.own = make(map[string]bool)
+	for _, key := range []*nkeys.KeyPair{&s.publisher, &s.service, &s.system} {
+		if *key, err = nkeys.CreateUser(); err != nil {
+			return nil, err
+		}
+		public, err := (*key).PublicKey()
+		if err != nil {
+			return nil, err
+		}
+		s.own[public] = true
 	}
 	return s, nil
 }
@@ -189,6 +195,7 @@ func (s *Server) startNATS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.accounts = accountNames(opts)
 	ns, err := server.NewServer(opts)
 	if err != nil {
 		return err
@@ -286,15 +293,32 @@ func (s *Server) Apply() error {
 	if s.closed {
 		return errors.New("applying the registry: the bus is closed")
 	}
-	opts, err := s.options()
-	if err != nil {
+	known := make(map[string]bool)
+	for _, name := range s.accounts {
+		known[name] = true
+	}
+	if err := s.reload(); err != nil {
 		return fmt.Errorf("applying the registry: %w", err)
 	}
-	if err := s.ns.ReloadOptions(opts); err != nil {
-		return fmt.Errorf("applying the registry: %w", err)
+	// What crosses into an account that a reload made works from the next
+	// reload on only (configureAccounts of nats-server 2.15.2).
+	if slices.ContainsFunc(s.accounts, func(name string) bool { return !known[name] }) {
+		if err := s.reload(); err != nil {
+			return fmt.Errorf("applying the registry: %w", err)
+		}
 	}
 	s.scheduleSweep()
 	return nil
+}
+
+// reload gives the server the registry's present state. s.mu is held.
+func (s *Server) reload() error {
+	opts, err := s.options()
+	if err != nil {
+		return err
+	}
+	s.accounts = accountNames(opts)
+	return s.ns.ReloadOptions(opts)
 }
 
 // scheduleSweep sets the timer to the next expiry. s.mu is held.

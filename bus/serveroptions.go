@@ -100,6 +100,10 @@ func (s *Server) options() (*server.Options, error) {
 	o.WriteTimeout = server.WriteTimeoutPolicyRetry
 	o.PingInterval = pingInterval
 	o.MaxPingsOut = maxPings
+	// Else one remote that does not read would slow down the connection that
+	// answers all. A remote that asks for no more than it takes never has as
+	// much queued as this drops.
+	o.NoFastProducerStall = true
 
 	o.JetStream = true
 	o.StoreDir = s.dir
@@ -109,6 +113,14 @@ func (s *Server) options() (*server.Options, error) {
 	// The server's own default of 1,000 is exactly what is promised.
 	o.JetStreamLimits.DefaultMaxConsumers = -1
 	return o, nil
+}
+
+func accountNames(o *server.Options) []string {
+	names := make([]string, len(o.Accounts))
+	for i, a := range o.Accounts {
+		names[i] = a.Name
+	}
+	return names
 }
 
 // endpoint is where the server listens.

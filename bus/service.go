@@ -109,10 +109,8 @@ type Service struct {
 // StartService starts answering; ctx bounds the start only. Joins are answered
 // by the server itself.
 //
-// It is a NATS micro service (ADR-32), so $SRV.> tells what it offers. No remote
-// may ask there, and what a remote has the server post there, as the answer to
-// a request of its own, ends with the connection's rights: it may publish to
-// remotes' inboxes only.
+// It is a NATS micro service (ADR-32), so $SRV.> of its account tells what it
+// offers; nothing of a remote gets there.
 func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, error) {
 	v := &Service{
 		o: o, conn: s.serviceConn, js: s.JetStream(), registry: s.registry,
@@ -176,16 +174,14 @@ func (v *Service) start(ctx context.Context) error {
 }
 
 // sender says who sent the message. The subject names the remote, which the
-// server lets nobody else send to, and the reply must be that remote's own: a
-// message without such a reply may be an answer that another remote had sent
-// there, and an answer to it might reach another remote.
+// server lets nobody else send to.
 func (v *Service) sender(m micro.Request) (remote Remote, share string, ok bool) {
 	tokens := strings.Split(m.Subject(), ".")
 	if len(tokens) == 4 {
 		share = tokens[2]
 	}
 	remote, known := v.registry.RemoteByName(tokens[len(tokens)-1])
-	if !known || remote.Paused || !remote.ownsReply(m.Reply()) ||
+	if !known || remote.Paused || !crossed(m.Reply()) ||
 		len(tokens) == 4 && !slices.Contains(remote.Shares, share) || !v.rates.allow(remote.Name) {
 		v.refused.Add(1)
 		v.refusedLog.Do(func() {
@@ -242,6 +238,9 @@ func (v *Service) welcome(remote, share string, data []byte) helloAnswer {
 	ctx, cancel := context.WithTimeout(v.ctx, attachTimeout)
 	defer cancel()
 	w, err := log.Attach(ctx, remote, r.Position)
+	if err != nil && v.ctx.Err() != nil {
+		return helloAnswer{Error: "the main is stopping"}
+	}
 	if err != nil {
 		v.o.Log.Error().Err(err).Str("remote", remote).Str("share", share).Msg("a hello could not be answered; the remote will say it again")
 		return helloAnswer{Error: "the main could not look into its event log"}

@@ -126,31 +126,33 @@ func TestAReportIsTakenAndKept(t *testing.T) {
 }
 
 // What answers remotes must not be led to answer somebody else.
-func TestAReplyToAForeignInboxIsDropped(t *testing.T) {
+func TestAnAnswerGoesBackToWhoAskedOnly(t *testing.T) {
 	b := startBus(t)
 	other := b.remote(t, "nancy")
 	c := b.remote(t, "colmar")
 	item := b.files.add(t, "a", []byte("hello"))
-	request := (&fetchRequest{items: []Item{item}}).append(nil)
 	foreign := other.bulk.inbox + ".reply.x"
+	sub, err := other.bulk.conn.SubscribeSync(foreign)
+	must(t, err)
+	must(t, other.bulk.conn.Flush())
 	n := int64(0)
 	for subject, data := range map[string][]byte{
-		"ws.fetch.wapt.colmar": request,
+		"ws.fetch.wapt.colmar": (&fetchRequest{items: []Item{item}}).append(nil),
 		"ws.hello.wapt.colmar": []byte("{}"),
 		"ws.report.colmar":     []byte("{}"),
 	} {
-		for _, reply := range []string{foreign, "_R.x", "_R." + c.membership.Inbox, "ev.wapt.x", "$JS.API.STREAM.PURGE.EVENTS_wapt", ""} {
-			if err := c.bulk.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}); err != nil {
-				t.Fatal(err)
-			}
-			n++
+		for _, reply := range []string{foreign, "_R.x", "_R." + c.membership.Inbox, "ev.wapt.x", "$JS.API.STREAM.PURGE.EVENTS_wapt"} {
+			must(t, c.bulk.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}))
 		}
+		must(t, c.bulk.conn.Publish(subject, data)) // nobody to answer
+		n++
 	}
-	waitFor(t, "all are refused", func() bool { return b.service.Refused() == n })
-	if b.files.opened.Load() != 0 || len(b.reports) != 0 {
-		t.Errorf("%d files were opened, %d reports taken", b.files.opened.Load(), len(b.reports))
+	waitFor(t, "those without a reply are refused", func() bool { return b.service.Refused() == n })
+	if _, errs := collect(t, c, []Item{item}); errs[0] != nil {
+		t.Error(errs[0])
 	}
-	if p, err := b.logs["wapt"].Pending(testContext(t), "colmar"); p != -1 || err != nil {
-		t.Errorf("a consumer was made: %d, %v", p, err)
+	must(t, other.bulk.conn.Flush())
+	if got, _, err := sub.Pending(); err != nil || got != 0 {
+		t.Errorf("%d messages came to another remote: %v", got, err)
 	}
 }
