@@ -29,6 +29,7 @@ type ShareReport struct {
 	Problems  []PathProblem `json:"problems,omitempty"`  // at most 20 of these
 	Drift     int64         `json:"drift"`               // local changes undone since start
 	Trash     int64         `json:"trash"`               // files in the trash
+	Extra     int64         `json:"extra,omitempty"`     // files the main does not have, left alone as configured
 }
 
 // Transfer is a file on its way.

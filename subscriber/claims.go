@@ -10,10 +10,11 @@ import (
 // first item brings it, and the others look again when it is on disk.
 type claims struct {
 	mu sync.Mutex
-	by map[objects.ID]*claim
+	by map[objects.ID]*bringing
 }
 
-type claim struct {
+// bringing is a content on its way, and who wants it.
+type bringing struct {
 	leader    *item
 	followers []*item
 }
@@ -25,7 +26,7 @@ func (c *claims) take(digest objects.ID, it *item) bool {
 	defer c.mu.Unlock()
 	cl := c.by[digest]
 	if cl == nil {
-		c.by[digest] = &claim{leader: it}
+		c.by[digest] = &bringing{leader: it}
 		return true
 	}
 	if cl.leader == it {

@@ -261,6 +261,16 @@ func (d *decoder) text() string {
 	return string(d.take(int(n)))
 }
 
+// sized takes bytes behind their length: a path or a name.
+func (d *decoder) sized() []byte {
+	n := d.uvarint()
+	if n > maxEventBytes {
+		d.fail()
+		return nil
+	}
+	return d.take(int(n))
+}
+
 // event takes the rest, which must be one event about a path.
 func (d *decoder) event() bus.Event {
 	if d.bad || len(d.b) > maxEventBytes {

@@ -29,47 +29,84 @@ func (s *session) committer(ctx context.Context) error {
 			if err := s.bury(ctx); err != nil {
 				return err
 			}
-			if err := s.park(); err != nil {
+			b, passed, wait, err := s.step(stored)
+			if err != nil {
 				return err
 			}
-			ops := s.win.take()
-			if len(ops) == 0 {
-				moved, idle := s.win.moved()
-				if !moved {
-					break
-				}
-				if wait := positionPause - time.Since(stored); !idle && wait > 0 {
+			late = nil
+			if b == nil {
+				if wait > 0 {
 					late = time.After(wait)
-					break
 				}
+				break
 			}
-			if err := s.commit(ctx, ops); err != nil {
+			if err := s.finish(ctx, b, passed); err != nil {
 				return err
 			}
-			stored, late = time.Now(), nil
+			stored = time.Now()
 		}
 	}
 }
 
 // bury cleans up after items that a newer event superseded at the last moment.
 func (s *session) bury(ctx context.Context) error {
+	dead := s.win.reap()
+	if len(dead) == 0 {
+		return nil
+	}
+	s.r.commit.Lock()
+	for _, it := range dead {
+		s.r.catalog.remove(it.listing)
+		it.listing = nil
+	}
+	s.r.commit.Unlock()
 	var orphans []*item
-	for _, it := range s.win.reap() {
+	for _, it := range dead {
 		s.stage.discard(it.staged)
 		orphans = append(orphans, s.claims.release(it.content.Digest, it)...)
 	}
 	return s.examine(ctx, orphans)
 }
 
-// park moves events that many others have overtaken from the stream to the
-// waiting bucket, so that one slow file does not keep the bus from delivering.
-func (s *session) park() error {
-	if !s.win.crowded() {
-		return nil
-	}
+// step plans and commits one batch. b is nil when there is nothing to do; then
+// the committer looks again after wait, or when something comes up if it is 0.
+func (s *session) step(stored time.Time) (b *batch, passed reached, wait time.Duration, err error) {
 	s.r.commit.Lock()
 	defer s.r.commit.Unlock()
+	defer func() {
+		if err != nil {
+			s.r.catalog = nil // what is on disk is not what it says
+		}
+	}()
+	if err := s.park(); err != nil {
+		return nil, reached{}, 0, err
+	}
+	ops, err := s.plan()
+	if err != nil {
+		return nil, reached{}, 0, err
+	}
+	if len(ops) == 0 {
+		moved, idle := s.win.moved()
+		if left := positionPause - time.Since(stored); moved && !idle && left > 0 {
+			moved, wait = false, left
+		}
+		if !moved {
+			if d, ok := s.win.parkIn(); ok && (wait == 0 || d < wait) {
+				wait = max(d, time.Millisecond)
+			}
+			return nil, reached{}, wait, nil
+		}
+	}
+	b, passed, err = s.commit(ops)
+	return b, passed, 0, err
+}
+
+// park moves events that many others have overtaken, or that wait for an index,
+// from the stream to the waiting bucket, so that one slow file does not keep the
+// bus from delivering.
+func (s *session) park() error {
 	return s.win.park(func(waits []waiting) error {
+		s.r.catalog.waitsChanged = true
 		return broken("writing the state", s.r.state.update(func(tx *stateTx) error {
 			for i := range waits {
 				if err := tx.putWaiting(&waits[i]); err != nil {
@@ -81,38 +118,8 @@ func (s *session) park() error {
 	})
 }
 
-// commit makes one batch true: on disk, in the state, and acknowledged.
-func (s *session) commit(ctx context.Context, ops []op) error {
-	b, passed, err := s.commitLocked(ops)
-	if err != nil {
-		return err
-	}
-	if err := s.feed.Ack(passed.seq); err != nil {
-		s.r.log.Debug().Err(err).Msg("acknowledging failed; the next hello says where we are")
-	}
-	examine := s.win.settle(b.done, b.again)
-	for _, o := range slices.Concat(b.done, b.again) {
-		examine = append(examine, s.claims.release(o.content.Digest, o.item)...)
-	}
-	for _, digest := range b.unwanted {
-		if !s.claims.taken(digest) {
-			s.stage.discard(partName(digest))
-		}
-	}
-	s.noteCommitted(b)
-	poke(s.progress)
-	if s.reconciling && passed.marker == s.welcome.Generation {
-		poke(s.marker)
-	}
-	if b.failures > 0 || len(b.done) > 0 {
-		poke(s.r.retried)
-	}
-	return s.examine(ctx, examine)
-}
-
-func (s *session) commitLocked(ops []op) (*batch, reached, error) {
-	s.r.commit.Lock()
-	defer s.r.commit.Unlock()
+// commit makes one batch true: on disk and in the state.
+func (s *session) commit(ops []op) (*batch, reached, error) {
 	b := newBatch(s, ops)
 	defer b.v.close()
 	if len(ops) > 0 {
@@ -130,7 +137,39 @@ func (s *session) commitLocked(ops []op) (*batch, reached, error) {
 		}
 		return s.storePosition(tx, passed)
 	})
-	return b, passed, broken("writing the state", err)
+	if err != nil {
+		return nil, reached{}, broken("writing the state", err)
+	}
+	b.tellCatalog()
+	return b, passed, s.r.at("stored")
+}
+
+// finish acknowledges a batch and sends on what comes of it.
+func (s *session) finish(ctx context.Context, b *batch, passed reached) error {
+	if err := s.feed.Ack(passed.seq); err != nil {
+		s.r.log.Debug().Err(err).Msg("acknowledging failed; the next hello says where we are")
+	}
+	if err := s.r.at("acked"); err != nil {
+		return err
+	}
+	examine := s.win.settle(b.done, b.later, b.again)
+	for _, o := range slices.Concat(b.done, b.again) {
+		examine = append(examine, s.claims.release(o.content.Digest, o.item)...)
+	}
+	for _, digest := range b.unwanted {
+		if !s.claims.taken(digest) {
+			s.stage.discard(partName(digest))
+		}
+	}
+	s.noteCommitted(b)
+	poke(s.progress)
+	if s.reconciling && passed.marker == s.welcome.Generation {
+		poke(s.marker)
+	}
+	if b.failures > 0 || len(b.done) > 0 {
+		poke(s.r.retried)
+	}
+	return s.examine(ctx, examine)
 }
 
 // storePosition notes how far all is on disk. While reconciling there is no
@@ -174,7 +213,17 @@ type batch struct {
 	touched  map[string]bool    // folders whose entries changed
 	inPlace  []string           // files whose attributes changed where they lie
 
+	own     map[string]bool // paths of ops
+	freed   []string        // what only an index named that went
+	journal bool            // there is one to be ended
+	shown   map[string]shownSeconds
+	// paths whose shown changed; settledWaits: the waiting bucket lost something.
+	shownChanged []string
+	settledWaits bool
+	graced       []string // deletions that wait for their grace time
+
 	done     []op // to be resolved: applied, of no effect, or moved to the waiting bucket
+	later    []op // untouched, because something they depend on failed
 	again    []op // what they were planned on changed meanwhile
 	waits    []waiting
 	failures int
@@ -188,67 +237,112 @@ func newBatch(s *session, ops []op) *batch {
 		changed:  make(map[string]*record),
 		encoding: make(map[string][]byte),
 		touched:  make(map[string]bool),
+		own:      make(map[string]bool, len(ops)),
+		shown:    make(map[string]shownSeconds),
 	}
 }
 
 // run changes the folder. What concerns one path becomes a waiting event; the
 // error is about all.
+//
+// New files come first, then back to back the indexes and the named files that
+// they replace, then deletions, each made durable before the next.
 func (b *batch) run() error {
 	if err := b.load(); err != nil {
 		return err
 	}
-	var dirs, files, indexes, deletions []*op
+	var dirs, files, together, lateDirs, deletions []*op
 	for i := range b.ops {
 		o := &b.ops[i]
+		b.own[o.event.Path] = true
 		switch {
 		case o.fail != nil:
 			b.failed(o, o.fail)
+		case o.event.Kind == bus.KindDir && (o.swap || o.head):
+			lateDirs = append(lateDirs, o)
 		case o.event.Kind == bus.KindDir:
 			dirs = append(dirs, o)
+		case o.head, o.swap && o.event.Kind != bus.KindDeleted:
+			together = append(together, o)
 		case o.event.Kind == bus.KindDeleted:
 			deletions = append(deletions, o)
-		case o.index:
-			indexes = append(indexes, o)
 		default:
 			files = append(files, o)
 		}
 	}
-	byPath := func(x, y *op) int { return cmp.Compare(x.event.Path, y.event.Path) }
-	slices.SortFunc(dirs, byPath)
-	for _, o := range dirs {
-		b.makeDir(o)
+	if err := b.s.r.at("staged"); err != nil {
+		return err
 	}
+	untroubled := b.troubles()
+	b.makeDirs(dirs)
 	if err := b.place(files); err != nil {
 		return err
 	}
-	if len(indexes) > 0 {
+	if b.troubles() > untroubled && len(together) > 0 {
+		b.putOff(slices.Concat(together, lateDirs, deletions)...)
+		return b.syncTouched()
+	}
+	if len(together) > 0 {
 		// A power cut must not leave an index without the files it names, so the
 		// renames before it are made durable first; and it before what goes.
 		if err := b.syncTouched(); err != nil {
 			return err
 		}
-		if err := b.place(indexes); err != nil {
+		done, err := b.placeTogether(together)
+		if err != nil {
 			return err
 		}
-		if len(deletions) > 0 {
-			if err := b.syncTouched(); err != nil {
-				return err
-			}
+		if !done {
+			b.putOff(slices.Concat(lateDirs, deletions)...)
+			return b.syncTouched()
+		}
+		if err := b.syncTouched(); err != nil {
+			return err
+		}
+		if b.journal {
+			b.s.stage.endJournal()
 		}
 	}
+	b.makeDirs(lateDirs)
 	slices.SortFunc(deletions, byPath)
 	for _, o := range slices.Backward(deletions) {
 		b.delete(o)
 	}
+	if err := b.s.r.at("deleted"); err != nil {
+		return err
+	}
 	return b.syncTouched()
+}
+
+func byPath(x, y *op) int { return cmp.Compare(x.event.Path, y.event.Path) }
+
+// troubles counts what did not go as planned.
+func (b *batch) troubles() int { return len(b.waits) + len(b.again) }
+
+// putOff leaves ops for another batch.
+func (b *batch) putOff(ops ...*op) {
+	for _, o := range ops {
+		b.later = append(b.later, *o)
+	}
+}
+
+func (b *batch) makeDirs(dirs []*op) {
+	slices.SortFunc(dirs, byPath)
+	for _, o := range dirs {
+		b.makeDir(o)
+	}
 }
 
 // load reads the records of all paths of the batch.
 func (b *batch) load() error {
 	return broken("reading the state", b.s.r.state.view(func(tx *stateTx) error {
 		for i := range b.ops {
-			if r, ok := tx.record(b.ops[i].event.Path); ok {
-				b.known[r.Event.Path] = r
+			path := b.ops[i].event.Path
+			if r, ok := tx.record(path); ok {
+				b.known[path] = r
+			}
+			if h := tx.shownSeconds(path); len(h) > 0 {
+				b.shown[path] = h
 			}
 		}
 		return nil
@@ -275,9 +369,11 @@ func (b *batch) record(path string) (record, bool) {
 	return r, ok
 }
 
+// forget notes that nothing lies at a path any more.
 func (b *batch) forget(path string) {
-	if _, ok := b.record(path); ok {
+	if old, ok := b.record(path); ok {
 		b.changed[path] = nil
+		b.noteShown(&old)
 	}
 }
 
@@ -311,10 +407,17 @@ func (b *batch) retry(o *op) {
 func (b *batch) put(o *op, st stat) {
 	r := &record{Seq: o.seq, Event: o.event, Local: localOf(st)}
 	r.Event.From, r.Event.InWindow, r.Event.Origin = "", false, bus.Origin{}
-	if old, ok := b.record(o.event.Path); ok && old == *r {
+	old, ok := b.record(o.event.Path)
+	if ok && sameContent(&old.Event, &r.Event) && !r.Event.Content.HasMD5 {
+		r.Event.Content.MD5, r.Event.Content.HasMD5 = old.Event.Content.MD5, old.Event.Content.HasMD5
+	}
+	if ok && old == *r {
 		return
 	}
 	b.changed[o.event.Path] = r
+	if ok {
+		b.noteShown(&old)
+	}
 	if o.manifest != nil {
 		b.encoding[o.event.Path] = o.manifest
 	}
@@ -333,13 +436,20 @@ func (b *batch) store(tx *stateTx) error {
 			return err
 		}
 	}
+	if err := b.storeShown(tx); err != nil {
+		return err
+	}
+	if err := b.storeGrace(tx); err != nil {
+		return err
+	}
 	if k, _ := tx.waits.Cursor().First(); k != nil {
 		for i := range b.done {
-			if o := &b.done[i]; o.fail == nil {
+			if o := &b.done[i]; o.fail == nil && !slices.Contains(b.graced, o.event.Path) {
 				digest, err := tx.settleWaiting(o.event.Path, o.seq)
 				if err != nil {
 					return err
 				}
+				b.settledWaits = true
 				if !digest.IsZero() && digest != o.content.Digest {
 					b.unwanted = append(b.unwanted, digest)
 				}

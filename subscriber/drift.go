@@ -45,16 +45,36 @@ func (s *session) watchTree(ctx context.Context) error {
 			}
 			s.r.log.Warn().Err(err).Msg("the trash could not be looked at")
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(s.r.o.Rescan):
+		if err := s.sleepRescan(ctx); err != nil {
+			return err
 		}
 		if err := s.r.intact(s.tree); err != nil {
 			return err
 		}
 		if err := s.keepTime(); err != nil {
 			return err
+		}
+	}
+}
+
+// sleepRescan returns when it is time for the next comparison. Meanwhile what an
+// index kept from being removed goes when that index is replaced.
+func (s *session) sleepRescan(ctx context.Context) error {
+	rescan := time.After(s.r.o.Rescan)
+	for {
+		var shown chan struct{}
+		if s.left.Load() {
+			shown = s.r.shown
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-rescan:
+			return nil
+		case <-shown:
+			if err := s.findExtra(ctx); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -76,7 +96,7 @@ func (s *session) waitCaughtUp(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.progress:
 		case <-time.After(idlePause):
-			if moved, idle := s.win.moved(); idle && !moved {
+			if moved, _ := s.win.moved(); s.win.settled() && !moved {
 				return nil
 			}
 		}
@@ -160,6 +180,7 @@ func (s *session) heal(suspects []string) error {
 	v := s.tree.visit()
 	defer v.close()
 	healed := 0
+	var marked []string
 	err := s.r.state.update(func(tx *stateTx) error {
 		for _, p := range suspects {
 			r, ok := tx.record(p)
@@ -170,9 +191,13 @@ func (s *session) heal(suspects []string) error {
 				continue
 			}
 			w := waiting{Seq: r.Seq, At: s.r.now(), Event: r.Event}
+			if !s.r.catalog.claimed(p) {
+				w.Next = s.r.now() // behind what an index names
+			}
 			if err := tx.putWaiting(&w); err != nil {
 				return err
 			}
+			marked = append(marked, p)
 			healed++
 			s.r.log.Debug().Str("path", p).Msg("changed by others; putting it back")
 		}
@@ -180,6 +205,9 @@ func (s *session) heal(suspects []string) error {
 	})
 	if err != nil {
 		return broken("writing the state", err)
+	}
+	for _, p := range marked {
+		s.r.catalog.damage(p)
 	}
 	if healed > 0 {
 		s.r.drift.Add(int64(healed))
@@ -191,6 +219,7 @@ func (s *session) heal(suspects []string) error {
 
 // findExtra moves what the state does not know to the trash.
 func (s *session) findExtra(ctx context.Context) error {
+	s.left.Store(false)
 	return s.dispose(ctx, func(tx *stateTx, p string) bool {
 		if tx.files.Get([]byte(p)) != nil || tx.waits.Get([]byte(p)) != nil {
 			return false
@@ -211,6 +240,7 @@ func (s *session) dispose(ctx context.Context, extra func(tx *stateTx, p string)
 	}
 	var seen []found
 	total := int64(0)
+	s.kept = 0
 	flush := func() error {
 		var suspects []string
 		err := s.r.state.view(func(tx *stateTx) error {
@@ -242,6 +272,9 @@ func (s *session) dispose(ctx context.Context, extra func(tx *stateTx, p string)
 	if total > 0 {
 		gone(total)
 	}
+	if err == nil {
+		s.r.extra.Store(s.kept)
+	}
 	return err
 }
 
@@ -268,12 +301,20 @@ func (s *session) remove(suspects []string, extra func(tx *stateTx, p string) bo
 	if err != nil {
 		return 0, broken("reading the state", err)
 	}
+	if s.r.catalog == nil { // between two sessions
+		if err := s.r.loadCatalog(context.Background(), s.tree, false); err != nil {
+			return 0, err
+		}
+	}
 	b := newBatch(s, nil)
 	defer b.v.close()
 	for _, p := range still { // children stand before their directories
 		st, err := b.v.lstat(p)
 		if errors.Is(err, fs.ErrNotExist) {
 			b.forget(p)
+			continue
+		}
+		if err == nil && st.kind != bus.KindDir && b.stays(p, st) {
 			continue
 		}
 		if err == nil && st.kind == bus.KindDir {
@@ -292,7 +333,28 @@ func (s *session) remove(suspects []string, extra func(tx *stateTx, p string) bo
 	if err := b.syncTouched(); err != nil {
 		return n, err
 	}
-	return n, broken("writing the state", s.r.state.update(b.store))
+	if err := s.r.state.update(b.store); err != nil {
+		s.r.catalog = nil
+		return n, broken("writing the state", err)
+	}
+	b.tellCatalog()
+	return n, nil
+}
+
+// stays says whether something that the main does not have is left alone: while a
+// visible index names it or its grace time lasts or, where that was asked for,
+// because it did not come from the main.
+func (b *batch) stays(p string, st stat) bool {
+	s := b.s
+	if s.r.catalog.keeps(p) || !b.graceOf(p).IsZero() {
+		s.left.Store(true)
+		return true
+	}
+	if rec, known := b.record(p); s.r.o.KeepExtra && !(known && rec.vouches(st)) {
+		s.kept++
+		return true
+	}
+	return false
 }
 
 // removeEmpty removes a directory, unless something is in it that stays.

@@ -118,7 +118,7 @@ func (s *session) confirmOnly(rec *record, seq uint64) bool {
 // asWanted says whether nothing has to be done for ev where rec vouches for st.
 func (r *Replica) asWanted(rec *record, ev *bus.Event, st stat) bool {
 	want := r.attributes(ev)
-	return !want.differs(st) && rec.Event.MTime == ev.MTime && rec.Event.Mode == ev.Mode
+	return !want.differs(st) && rec.Event.MTime == ev.MTime && rec.Event.Mode == ev.Mode && rec.Event.Incomplete == ev.Incomplete
 }
 
 // route says who brings a content: the own disk is looked at when something

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/objects"
 )
 
@@ -51,6 +52,13 @@ type item struct {
 	parking            bool               // being moved to the waiting bucket
 	cancel             context.CancelFunc // set while a goroutine works for a superseded event in vain
 
+	// What the planner found when it last looked: chosen, whether it goes now; swap,
+	// that it goes together with an index; waitsFor, the index or file that keeps it
+	// back, since heldSince. The others are scratch of one search.
+	chosen, swap, out, late, counted bool
+	broken, waitsFor                 string
+	heldSince                        time.Time
+
 	path    string      // of ev
 	content bus.Content // of ev; what brings it does not change
 
@@ -65,6 +73,9 @@ type item struct {
 	manifest []byte            // encoding, if it is at hand
 	old      *objects.Manifest // of what lies at the path, cut by the event's parameters
 	missed   bool              // the window has it no more
+	entries  []index.Entry     // of an index, until the catalog has them
+	blind    error             // why an index cannot be read
+	listing  *listing          // of an index, once the catalog has it; nil when it is blind
 	fail     *problem
 
 	done atomic.Int64 // content bytes that are there, for the report
@@ -75,6 +86,7 @@ type op struct {
 	*item
 	event bus.Event
 	seq   uint64
+	head  bool // at the path of an index
 }
 
 // deletion says whether the item takes something away.

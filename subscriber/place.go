@@ -32,12 +32,15 @@ func (b *batch) place(ops []*op) error {
 	if err := syncNames(b.s.stage.dir, unsynced); err != nil {
 		return broken("syncing staged files", err)
 	}
+	if err := b.s.r.at("synced"); err != nil {
+		return err
+	}
 	for _, o := range renames {
 		if err := b.rename(o); err != nil {
 			b.failed(o, problemOf("renaming into place", err))
 		}
 	}
-	return nil
+	return b.s.r.at("renamed-files")
 }
 
 // syncNames makes files of a folder durable.
@@ -174,7 +177,7 @@ func (b *batch) dress(o *op, st stat, rec *record, known bool) error {
 		}
 		return dir.setMTime(o.staged, want.mtime)
 	}
-	want.mtime = visibleMTime(&o.event, st, rec, known)
+	want.mtime = b.visibleMTime(&o.event, st, rec, known)
 	if o.have == want {
 		return nil
 	}
@@ -193,29 +196,6 @@ func (b *batch) dress(o *op, st stat, rec *record, known bool) error {
 	}
 	o.have, o.synced = want, false
 	return nil
-}
-
-// visibleMTime is the mtime that a replaced file gets. WAPT's agents compare
-// Last-Modified, which has whole seconds, for equality: content that changed
-// within one second must not show the same one.
-func visibleMTime(ev *bus.Event, st stat, rec *record, known bool) int64 {
-	want := ev.MTime
-	same := known && sameContent(&rec.Event, ev)
-	if same && rec.Event.MTime == ev.MTime && rec.Local.MTime != 0 {
-		want = rec.Local.MTime // as it was shown before
-	}
-	if st.kind == bus.KindFile && !(same && rec.vouches(st)) && wholeSecond(st.mtime) == wholeSecond(want) {
-		want += 1e9
-	}
-	return want
-}
-
-func wholeSecond(ns int64) int64 {
-	s := ns / 1e9
-	if ns%1e9 < 0 {
-		s--
-	}
-	return s
 }
 
 // rename brings a staged file or link in.
@@ -259,9 +239,7 @@ func (b *batch) linked(o *op, st stat) bool {
 // settleInPlace gives a file whose content is right the attributes that differ.
 func (b *batch) settleInPlace(o *op, st stat, rec *record, known bool) {
 	want := b.s.r.attributes(&o.event)
-	if known && sameContent(&rec.Event, &o.event) && rec.Event.MTime == o.event.MTime && rec.Local.MTime != 0 {
-		want.mtime = rec.Local.MTime // it may be later than the main's, see visibleMTime
-	}
+	want.mtime = b.adoptedMTime(&o.event, st, rec, known)
 	now, changed, err := b.amend(o.event.Path, st, want)
 	if err != nil {
 		b.failed(o, problemOf("setting attributes", err))

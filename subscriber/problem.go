@@ -27,6 +27,7 @@ func (p *problem) Unwrap() error { return p.err }
 var (
 	errNoSpace = errors.New("the disk has not enough free space")
 	errOutside = errors.New("the link leads out of the share")
+	errGuarded = errors.New("the visible index names it")
 )
 
 // problemOf says what failed and what an administrator can do about it.
@@ -45,6 +46,8 @@ func problemOf(op string, err error) *problem {
 		p.hint, p.slow = "shorten the name on the main: this file system cannot hold it", true
 	case errors.Is(err, syscall.EILSEQ), errors.Is(err, syscall.EINVAL):
 		p.hint, p.slow = "rename it on the main: this file system refuses the name", true
+	case errors.Is(err, errGuarded):
+		p.hint, p.soon = "it goes on when the index is replaced", true
 	case errors.Is(err, errOutside):
 		p.hint, p.slow = "links must stay inside the share; change it on the main", true
 	case errors.Is(err, syscall.EXDEV):

@@ -1,7 +1,10 @@
 package subscriber
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 
 	"waptsync/bus"
 )
@@ -11,6 +14,9 @@ import (
 // that can be resumed.
 func (s *session) removeUnconfirmed(ctx context.Context) error {
 	extra := func(_ *stateTx, p string) bool { return !s.confirmed.contains(p) && !s.win.pending(p) }
+	if err := s.removeIndexes(extra); err != nil {
+		return err
+	}
 	err := s.dispose(ctx, extra, func(n int64) {
 		s.r.log.Warn().Int64("paths", n).Msg("the main does not have what was here; moved to the trash")
 	})
@@ -35,6 +41,26 @@ func (s *session) removeUnconfirmed(ctx context.Context) error {
 	s.swept = true
 	s.mu.Unlock()
 	s.r.log.Info().Msg("the folder was compared with all that the main has")
+	return nil
+}
+
+// removeIndexes removes the indexes that the main does not have, one after the
+// other and first what names others: else they would keep what they name.
+func (s *session) removeIndexes(extra func(tx *stateTx, p string) bool) error {
+	s.r.commit.Lock()
+	var paths []string
+	if s.r.catalog != nil {
+		paths = slices.Collect(maps.Keys(s.r.catalog.visible))
+	}
+	s.r.commit.Unlock()
+	slices.SortFunc(paths, func(a, b string) int {
+		return cmp.Or(cmp.Compare(readOrder(a), readOrder(b)), cmp.Compare(a, b))
+	})
+	for _, p := range paths {
+		if _, err := s.remove([]string{p}, extra); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -69,6 +95,7 @@ func (s *session) forgetUnconfirmed(ctx context.Context) error {
 				if err := tx.dropRecord(p); err != nil {
 					return err
 				}
+				s.r.catalog.unrecord(p) // what an index names may still lie there
 			}
 			return nil
 		})

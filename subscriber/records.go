@@ -157,6 +157,11 @@ func (t *stateTx) putWaiting(w *waiting) error {
 	if err := t.waits.SetSequence(t.waits.Sequence() + 1); err != nil {
 		return err
 	}
+	if w.Op == opGrace {
+		if err := t.due.SetSequence(t.due.Sequence() + 1); err != nil {
+			return err
+		}
+	}
 	return put(t.waits, []byte(w.Event.Path), w.append)
 }
 
@@ -186,6 +191,11 @@ func (t *stateTx) dropWaiting(path string) error {
 		if err := t.due.Delete(dueKey(w.Next, w.Seq, path)); err != nil {
 			return err
 		}
+		if w.Op == opGrace {
+			if err := t.due.SetSequence(t.due.Sequence() - 1); err != nil {
+				return err
+			}
+		}
 	}
 	if err := t.waits.SetSequence(t.waits.Sequence() - 1); err != nil {
 		return err
@@ -197,8 +207,15 @@ func (t *stateTx) dropWaiting(path string) error {
 // has no other use here, keeps it.
 func (t *stateTx) waitingCount() int64 { return int64(t.waits.Sequence()) }
 
+// gracedCount is how many of these are deletions that wait for their grace time;
+// it is kept in the same way, in the other bucket.
+func (t *stateTx) gracedCount() int64 { return int64(t.due.Sequence()) }
+
 // dropAllWaiting forgets all that waits, because it comes again.
 func (t *stateTx) dropAllWaiting() error {
+	if err := t.due.SetSequence(0); err != nil {
+		return err
+	}
 	for {
 		k, _ := t.waits.Cursor().First()
 		if k == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"waptsync/bus"
+	"waptsync/index"
 )
 
 // Owner is who owns what a replica writes; -1 keeps what the system gives.
@@ -34,7 +35,14 @@ type Options struct {
 	Rescan  time.Duration // between two comparisons of folder and state; 0 means 1 h
 	MinFree int64         // bytes to leave free on the folder's disk
 	Logger  zerolog.Logger
-	Index   IndexRule // nil means DefaultIndexNames
+	// Index says which files name others; nil means index.DefaultPatterns.
+	Index *index.Rule
+	// DeleteGrace is how long a file stays that only a replaced index named:
+	// clients may hold that index for hours.
+	DeleteGrace time.Duration
+	// KeepExtra leaves alone what the main does not have and no tombstone names,
+	// instead of moving it to the trash.
+	KeepExtra bool
 }
 
 // Replica keeps one share's folder. Its methods may be called concurrently; Run
@@ -56,7 +64,12 @@ type Replica struct {
 	reused   atomic.Int64  // content bytes from the own disk
 	drift    atomic.Int64
 	trashed  atomic.Int64
+	extra    atomic.Int64  // files left alone, as the last look counted them
 	retried  chan struct{} // poked when something was put into the waiting bucket
+	shown    chan struct{} // poked when an index was replaced
+
+	catalog   *catalog // guarded by commit; nil: to be loaded
+	failpoint func(point string) error
 
 	mu      sync.Mutex
 	session *session // the present one, for Report
@@ -86,7 +99,11 @@ func New(o Options) (*Replica, error) {
 		o.Rescan = time.Hour
 	}
 	if o.Index == nil {
-		o.Index = DefaultIndexNames
+		rule, err := index.NewRule(index.DefaultPatterns)
+		if err != nil {
+			return nil, err
+		}
+		o.Index = rule
 	}
 	st, err := o.State.share(o.Share)
 	if err != nil {
@@ -106,6 +123,7 @@ func New(o Options) (*Replica, error) {
 		now:     time.Now,
 		stop:    make(chan struct{}, 1),
 		retried: make(chan struct{}, 1),
+		shown:   make(chan struct{}, 1),
 	}, nil
 }
 
@@ -123,6 +141,7 @@ const (
 // Run follows the share until ctx ends, whatever happens to the connection or
 // the folder, and returns nil then.
 func (r *Replica) Run(ctx context.Context) error {
+	r.recover()
 	pause := leastPause
 	for ctx.Err() == nil {
 		began := r.now()

@@ -32,6 +32,7 @@ func (r *Replica) Report() bus.ShareReport {
 		Reused:   r.reused.Load(),
 		Drift:    r.drift.Load(),
 		Trash:    r.trashed.Load(),
+		Extra:    r.extra.Load(),
 	}
 	_ = r.state.view(func(tx *stateTx) error { // fails only when the file is closed
 		rep.Seq = tx.progress().Position.Seq
@@ -83,8 +84,11 @@ func (r *Replica) reportWaiting(tx *stateTx, rep *bus.ShareReport) {
 	if seen == reportScan { // those not looked at are taken as failed: parked ones are few
 		rep.Errors += total - seen
 	}
-	rep.LagEvents = total
+	rep.LagEvents = total - tx.gracedCount() // these are as they should be
 }
+
+// heldShown is how long something waits for an index before that is worth telling.
+const heldShown = time.Minute
 
 // report adds what a session knows.
 func (s *session) report(rep *bus.ShareReport) {
@@ -113,6 +117,11 @@ func (s *session) report(rep *bus.ShareReport) {
 	default:
 		rep.State = stateCatchingUp
 	}
+	s.win.eachHeld(heldShown, func(path, waitsFor string, _ time.Time) {
+		if len(rep.Problems) < maxProblems {
+			rep.Problems = append(rep.Problems, bus.PathProblem{Path: path, Op: opHeld, Cause: heldHint + waitsFor})
+		}
+	})
 	if bulk != nil {
 		rep.Problems = slices.Insert(rep.Problems, 0, bus.PathProblem{Op: "fetching", Cause: bulk.Error()})
 	}

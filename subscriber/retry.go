@@ -77,5 +77,5 @@ func (s *session) due(tried *pathSet, after []byte) (items []*item, last []byte,
 func (w *window) retryRoom() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return max(maxRetries-w.retries, 0)
+	return max(maxRetries-(w.retries-w.heldRetries), 0)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,6 +53,9 @@ type session struct {
 	progress chan struct{} // poked after each commit
 	lost     chan struct{} // poked when the stage seems to be gone
 
+	left atomic.Bool // something that the main does not have stayed for an index's sake
+	kept int64       // files left alone; of the goroutine that compares
+
 	mu     sync.Mutex
 	active map[*item]struct{} // transfers under way
 	swept  bool               // the tree was compared with all the main has
@@ -92,8 +96,11 @@ func (r *Replica) follow(ctx context.Context) error {
 		progress: make(chan struct{}, 1),
 		lost:     make(chan struct{}, 1),
 	}
-	s.claims.by = make(map[objects.ID]*claim)
+	s.claims.by = make(map[objects.ID]*bringing)
 	if err := s.hello(ctx); err != nil {
+		return err
+	}
+	if err := s.loadCatalog(ctx); err != nil {
 		return err
 	}
 	if s.feed, err = r.openFeed(ctx); err != nil {
@@ -148,6 +155,7 @@ func (s *session) hello(ctx context.Context) error {
 	s.welcome, s.helloAt = w, s.r.now()
 	if w.Resume && pos != (bus.Position{}) {
 		s.win.passed = reached{seq: pos.Seq, known: pos.Seq, gen: pos.Generation}
+		s.win.last = pos.Seq
 		s.swept = true
 		return nil
 	}
@@ -168,6 +176,18 @@ func (s *session) hello(ctx context.Context) error {
 	}
 	s.r.reread.Store(false)
 	return nil
+}
+
+// loadCatalog sees to it that the visible indexes are known.
+func (s *session) loadCatalog(ctx context.Context) error {
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	if c := s.r.catalog; c != nil {
+		for l := range c.staged { // of the last session
+			c.remove(l)
+		}
+	}
+	return s.r.loadCatalog(ctx, s.tree, s.reconciling)
 }
 
 // run works until something ends the session.
@@ -283,6 +303,7 @@ func (s *session) mainNow() time.Time {
 // give hands a finished item to the committer and returns false, having
 // discarded what was staged, when a newer event superseded it.
 func (s *session) give(it *item) bool {
+	s.readIndex(it)
 	if s.win.offer(it) {
 		return true
 	}

@@ -51,6 +51,10 @@ func openStage(t *tree, minFree int64, now time.Time) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := recoverJournal(t, dir); err != nil {
+		dir.close()
+		return nil, err
+	}
 	s := &stage{dir: dir, disk: disk{dir: dir, min: minFree}}
 	if err := s.clear(now); err != nil {
 		dir.close()

@@ -38,6 +38,8 @@ var (
 	bucketDue       = []byte("due")       // time, sequence, path → nothing: the order of retries
 	bucketManifests = []byte("manifests") // manifest ID → uses, encoding
 	bucketContents  = []byte("contents")  // digest → a path that holds it
+	bucketGrace     = []byte("grace")     // path → time before which it may not be deleted
+	bucketShown     = []byte("shown")     // path → seconds that its former contents were shown with
 )
 
 // Keys of the meta bucket.
@@ -60,7 +62,7 @@ func (s *State) share(name string) (*shareState, error) {
 		if err != nil {
 			return err
 		}
-		for _, b := range [][]byte{bucketMeta, bucketFiles, bucketWaiting, bucketDue, bucketManifests, bucketContents} {
+		for _, b := range [][]byte{bucketMeta, bucketFiles, bucketWaiting, bucketDue, bucketManifests, bucketContents, bucketGrace, bucketShown} {
 			if _, err := root.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -75,7 +77,7 @@ func (s *State) share(name string) (*shareState, error) {
 
 // stateTx is one transaction on a share's state.
 type stateTx struct {
-	meta, files, waits, due, manifests, contents *bbolt.Bucket
+	meta, files, waits, due, manifests, contents, grace, shown *bbolt.Bucket
 }
 
 func (s *shareState) tx(tx *bbolt.Tx) *stateTx {
@@ -87,6 +89,8 @@ func (s *shareState) tx(tx *bbolt.Tx) *stateTx {
 		due:       root.Bucket(bucketDue),
 		manifests: root.Bucket(bucketManifests),
 		contents:  root.Bucket(bucketContents),
+		grace:     root.Bucket(bucketGrace),
+		shown:     root.Bucket(bucketShown),
 	}
 }
 

@@ -84,6 +84,7 @@ const maxOpenFolders = 128
 type visit struct {
 	t    *tree
 	open map[string]*folder
+	keep bool // however many there are
 }
 
 func (t *tree) visit() *visit {
@@ -160,7 +161,7 @@ func (v *visit) walk(dir string, missing func(parent *folder, p, name string) er
 	if err != nil {
 		return nil, err
 	}
-	if len(v.open) >= maxOpenFolders {
+	if len(v.open) >= maxOpenFolders && !v.keep {
 		v.close()
 	}
 	v.open[dir] = f

@@ -11,6 +11,12 @@ import (
 // delete takes a path away because the main has it no more.
 func (b *batch) delete(o *op) {
 	_, err := b.v.lstat(o.event.Path)
+	if err == nil {
+		if until := b.graceOf(o.event.Path); !until.IsZero() {
+			b.postpone(o, until)
+			return
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		b.forget(o.event.Path)
@@ -43,6 +49,9 @@ func (b *batch) vacate(path string, seq uint64) (kept bool, err error) {
 	rec, known := b.record(path)
 	if known && rec.Seq > seq {
 		return true, nil
+	}
+	if !b.own[path] && b.s.r.catalog.keeps(path) {
+		return false, errGuarded
 	}
 	dir, base := split(path)
 	if st.kind == bus.KindDir {

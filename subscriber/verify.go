@@ -206,6 +206,9 @@ func (c *verification) mend(rec *record) (done bool, err error) {
 	if err != nil {
 		return false, broken("writing the state", err)
 	}
+	if done {
+		r.catalog.damage(rec.Event.Path)
+	}
 	poke(r.retried)
 	return done, nil
 }
@@ -231,7 +234,9 @@ func (c *verification) extra(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			f.Repaired = n > 0
+			if f.Repaired = n > 0; !f.Repaired {
+				f.Detail = "left alone: the visible index names it, its grace time lasts, or extra files are kept"
+			}
 			c.sum.Repaired += n
 		}
 		c.report(f)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/objects"
 )
 
@@ -43,7 +44,8 @@ type reached struct {
 // may be called concurrently. Its lock is never held while the state is asked,
 // so it may be taken within a transaction.
 type window struct {
-	rule IndexRule
+	rule *index.Rule
+	now  func() time.Time
 
 	mu      sync.Mutex
 	slots   []*slot // in stream order, from the first that is not passed
@@ -54,16 +56,21 @@ type window struct {
 	retries int     // unresolved ones that came from the waiting bucket
 	bytes   int64   // content bytes of unresolved files
 	dead    []*item // superseded when they were ready, and not cleaned up after
-	passed  reached
-	behind  uint64 // events of the stream behind the last delivered one
+	fresh   []*item // indexes that are ready, and not known to the catalog
+	last    uint64  // sequence of the last delivery, or of the position resumed
+	// Of the unresolved ones, those that wait for an index or its files.
+	held, heldRetries int
+	passed            reached
+	behind            uint64 // events of the stream behind the last delivered one
 
 	ready chan struct{} // something may be committed
 	room  chan struct{} // something was resolved
 }
 
-func newWindow(rule IndexRule) *window {
+func newWindow(rule *index.Rule) *window {
 	return &window{
 		rule:   rule,
+		now:    time.Now,
 		byPath: make(map[string]*item),
 		ready:  make(chan struct{}, 1),
 		room:   make(chan struct{}, 1),
@@ -82,7 +89,7 @@ func poke(c chan struct{}) {
 func (w *window) waitRoom(ctx context.Context) error {
 	for {
 		w.mu.Lock()
-		full := w.live >= maxUnresolved || len(w.slots) >= maxSlots
+		full := w.live-w.held >= maxUnresolved || len(w.slots) >= maxSlots
 		w.mu.Unlock()
 		if !full {
 			return nil
@@ -105,7 +112,7 @@ func (w *window) skip(d *bus.Delivery) {
 		s.gen, s.at, s.marker = d.Event.Generation, d.Time, d.Event.Kind == bus.KindMarker
 	}
 	w.slots = append(w.slots, s)
-	w.behind = d.Pending
+	w.behind, w.last = d.Pending, d.Seq
 	poke(w.ready)
 }
 
@@ -116,7 +123,7 @@ func (w *window) admit(d *bus.Delivery) *item {
 	defer w.mu.Unlock()
 	s := &slot{seq: d.Seq, gen: d.Event.Generation, at: d.Time, open: true}
 	w.slots = append(w.slots, s)
-	w.behind = d.Pending
+	w.behind, w.last = d.Pending, d.Seq
 	since := d.Seq
 	prev := w.byPath[d.Event.Path]
 	contended := prev != nil && (prev.phase == phaseCommitting || prev.parking)
@@ -249,6 +256,9 @@ func (w *window) offer(it *item) (ok bool) {
 		return false
 	}
 	it.phase = phaseReady
+	if it.index && it.fail == nil {
+		w.fresh = append(w.fresh, it)
+	}
 	poke(w.ready)
 	return true
 }

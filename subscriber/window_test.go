@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/objects"
 )
 
@@ -25,6 +26,19 @@ func admitReady(w *window, d *bus.Delivery) *item {
 	it := w.admit(d)
 	w.offer(it)
 	return it
+}
+
+func testRule(t testing.TB) *index.Rule {
+	t.Helper()
+	rule, err := index.NewRule(index.DefaultPatterns)
+	must(t, err)
+	return rule
+}
+
+// takeAll takes what may go when no index could be read.
+func takeAll(w *window) []op {
+	ops, _ := w.take(newCatalog())
+	return ops
 }
 
 func paths(ops []op) (all []string) {
@@ -82,9 +96,9 @@ func TestPlannerOrdersFilesIndexesAndDeletions(t *testing.T) {
 		}, []string{"bad", "Packages"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWindow(DefaultIndexNames)
+			w := newWindow(testRule(t))
 			c.do(w)
-			if got := paths(w.take()); !slices.Equal(got, c.takes) {
+			if got := paths(takeAll(w)); !slices.Equal(got, c.takes) {
 				t.Errorf("takes %q, want %q", got, c.takes)
 			}
 		})
@@ -92,28 +106,28 @@ func TestPlannerOrdersFilesIndexesAndDeletions(t *testing.T) {
 }
 
 func TestPositionStaysBeforeWhatIsUnresolved(t *testing.T) {
-	w := newWindow(DefaultIndexNames)
+	w := newWindow(testRule(t))
 	slow := w.admit(delivery(1, bus.KindFile, "slow"))
 	admitReady(w, delivery(2, bus.KindFile, "a"))
 	w.skip(&bus.Delivery{Seq: 3, Event: bus.Event{Kind: bus.KindMarker, Generation: testGeneration}})
-	ops := w.take()
+	ops := takeAll(w)
 	if got := w.pass(ops); got.seq != 0 {
 		t.Errorf("passed to %d over an unresolved event", got.seq)
 	}
-	w.settle(ops, nil)
+	w.settle(ops, nil, nil)
 	w.offer(slow)
-	ops = w.take()
+	ops = takeAll(w)
 	if got := w.pass(ops); got.seq != 3 || got.known != 3 || got.gen != testGeneration || got.marker != testGeneration {
 		t.Errorf("passed to %+v", got)
 	}
-	w.settle(ops, nil)
+	w.settle(ops, nil, nil)
 	if _, idle := w.moved(); !idle {
 		t.Error("not idle after all is settled")
 	}
 }
 
 func TestNewerEventSupersedesOrJoinsTheOlder(t *testing.T) {
-	w := newWindow(DefaultIndexNames)
+	w := newWindow(testRule(t))
 	old := w.admit(delivery(1, bus.KindFile, "p"))
 	newer := w.admit(delivery(2, bus.KindFile, "p"))
 	if newer == nil || newer.since != 1 {
@@ -129,7 +143,7 @@ func TestNewerEventSupersedesOrJoinsTheOlder(t *testing.T) {
 		t.Error("the same content is brought twice")
 	}
 	w.offer(newer)
-	ops := w.take()
+	ops := takeAll(w)
 	if len(ops) != 1 || ops[0].event.Mode != 0o600 || ops[0].seq != 3 {
 		t.Fatalf("takes %+v", ops)
 	}
@@ -139,14 +153,14 @@ func TestNewerEventSupersedesOrJoinsTheOlder(t *testing.T) {
 }
 
 func TestEventThatComesDuringItsPathsCommitIsKept(t *testing.T) {
-	w := newWindow(DefaultIndexNames)
+	w := newWindow(testRule(t))
 	admitReady(w, delivery(1, bus.KindFile, "p"))
-	ops := w.take()
+	ops := takeAll(w)
 	newer := w.admit(delivery(2, bus.KindFile, "p"))
 	if newer == nil || !newer.contended {
 		t.Fatalf("the newer one is %+v", newer)
 	}
-	if again := w.settle(nil, ops); len(again) > 0 {
+	if again := w.settle(nil, nil, ops); len(again) > 0 {
 		t.Error("an overtaken item is examined again")
 	}
 	if _, _, ok := w.current(newer); !ok {
@@ -155,7 +169,7 @@ func TestEventThatComesDuringItsPathsCommitIsKept(t *testing.T) {
 }
 
 func TestSupersededReadyItemIsHandedOutForCleaning(t *testing.T) {
-	w := newWindow(DefaultIndexNames)
+	w := newWindow(testRule(t))
 	old := admitReady(w, delivery(1, bus.KindFile, "p"))
 	w.admit(delivery(2, bus.KindDeleted, "p"))
 	if got := w.reap(); len(got) != 1 || got[0] != old {

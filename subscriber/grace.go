@@ -1,0 +1,82 @@
+package subscriber
+
+import (
+	"encoding/binary"
+	"strings"
+	"time"
+)
+
+// opGrace is why a deletion waits that is no failure.
+const opGrace = "waiting for the grace time"
+
+// graceOf returns the time before which a path, or what lies beneath it, may not
+// be deleted, since clients may hold an index that names it.
+func (b *batch) graceOf(path string) (until time.Time) {
+	grace := b.s.r.o.DeleteGrace
+	if grace <= 0 {
+		return time.Time{}
+	}
+	now := b.s.r.now()
+	for _, p := range b.freed {
+		if within(p, path) {
+			return now.Add(grace)
+		}
+	}
+	_ = b.s.r.state.view(func(tx *stateTx) error { // fails only when the file is closed
+		until = tx.graceBeneath(path)
+		return nil
+	})
+	if longest := now.Add(grace); until.After(longest) {
+		until = longest // the clock was set back, or the option made smaller
+	}
+	if !until.After(now) {
+		return time.Time{}
+	}
+	return until
+}
+
+// postpone moves a deletion to the waiting bucket until its grace time is over.
+func (b *batch) postpone(o *op, until time.Time) {
+	b.waits = append(b.waits, waiting{
+		Seq: o.seq, At: o.at, Event: o.event, Op: opGrace, Tries: o.tries, Next: until,
+	})
+	b.graced = append(b.graced, o.event.Path)
+	b.done = append(b.done, *o)
+}
+
+// storeGrace notes what an index that went had named, and forgets what is named
+// again or gone.
+func (b *batch) storeGrace(tx *stateTx) error {
+	if grace := b.s.r.o.DeleteGrace; grace > 0 {
+		until := b.s.r.now().Add(grace)
+		for _, p := range b.freed {
+			if err := tx.setGrace(p, until); err != nil {
+				return err
+			}
+		}
+	}
+	if k, _ := tx.grace.Cursor().First(); k == nil {
+		return nil
+	}
+	for p := range b.changed {
+		if err := tx.grace.Delete([]byte(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *stateTx) setGrace(path string, until time.Time) error {
+	return t.grace.Put([]byte(path), binary.AppendVarint(nil, nanos(until)))
+}
+
+// graceBeneath returns the last grace time of a path and all beneath it.
+func (t *stateTx) graceBeneath(path string) (until time.Time) {
+	c := t.grace.Cursor()
+	for k, v := c.Seek([]byte(path)); k != nil && strings.HasPrefix(string(k), path); k, v = c.Next() {
+		if n, ok := binary.Varint(v); ok > 0 && within(string(k), path) && instant(n).After(until) {
+			until = instant(n)
+		}
+	}
+	return until
+}
