@@ -19,7 +19,8 @@ import (
 var ErrLogBroken = errors.New("event stream takes no events")
 
 // Check says whether the stream is still what this log wrote: nil, ErrLogLost,
-// ErrRolledBack or ErrLogBroken, or another error if that is not known. It costs
+// ErrRolledBack or ErrLogBroken, or another error if that is not known. With
+// ErrStoreFull, alone or beside ErrLogBroken, there is no room for more. It costs
 // one question to the server and a few file attributes, and is meant for a log
 // to which nothing is appended, since an Append notices most of it by itself.
 func (l *Log) Check(ctx context.Context) error {
@@ -51,7 +52,7 @@ func (l *Log) check(ctx context.Context) error {
 	if err := l.o.Server.checkStream(l.stream, l.storedAs()); err != nil {
 		return fmt.Errorf("%w: %w", ErrLogBroken, err)
 	}
-	return nil
+	return l.o.Server.room()
 }
 
 // Remake deletes the stream and makes it anew, with a new generation: for one

@@ -44,6 +44,9 @@ type Window struct {
 	err error // the first failure since the last Flush
 	// resting: nothing is put before then, because the last put failed.
 	resting time.Time
+	// puts is the context of the puts under way, and giveUp ends it.
+	puts   context.Context
+	giveUp context.CancelFunc
 }
 
 // OpenWindow opens the stream or makes it, bounded to maxBytes on disk.
@@ -99,10 +102,10 @@ func (w *Window) Put(ctx context.Context, id objects.ID, data []byte) error {
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {"0"}},
 	}
 	// The object outlives the caller's interest in it: Flush judges it.
-	ctx = context.WithoutCancel(ctx)
+	under := w.underWay()
 	go func() {
 		defer w.pending.Release(weight)
-		ctx, cancel := context.WithTimeout(ctx, putTimeout)
+		ctx, cancel := context.WithTimeout(under, putTimeout)
 		defer cancel()
 		if _, err := w.js.PublishMsg(ctx, msg); err != nil && !alreadyThere(err) {
 			w.fail(fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err))
@@ -129,13 +132,16 @@ func (w *Window) fail(err error) {
 
 // Flush returns when all that was put is in the stream, or why it is not.
 func (w *Window) Flush(ctx context.Context) error {
-	if err := w.pending.Acquire(ctx, windowPending); err != nil {
+	stop := w.watchPuts()
+	err := w.pending.Acquire(ctx, windowPending)
+	stop()
+	if err != nil {
 		return fmt.Errorf("flushing the window of %s: %w", w.share, err)
 	}
 	w.pending.Release(windowPending)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := w.err
+	err = w.err
 	w.err = nil
 	return err
 }

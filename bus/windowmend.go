@@ -4,10 +4,67 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// slowPut is when puts without an answer make somebody look at the stream: a
+// server whose disk is full never answers.
+const slowPut = 2 * time.Second
+
+// underWay is the context of puts that begin now.
+func (w *Window) underWay() context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.puts == nil {
+		w.puts, w.giveUp = context.WithCancel(context.Background())
+	}
+	return w.puts
+}
+
+// watchPuts gives the puts under way up as soon as the stream turns out to take
+// nothing, until stop.
+func (w *Window) watchPuts() (stop func()) {
+	if w.server == nil {
+		return func() {}
+	}
+	var t *time.Timer
+	var ended bool
+	var mu sync.Mutex
+	look := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return
+		}
+		if err := w.server.checkStream(objectsStream(w.share), nil); err != nil {
+			w.fail(fmt.Errorf("the window of %s takes nothing: %w", w.share, err))
+			w.dropPuts()
+			return
+		}
+		t.Reset(slowPut)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	t = time.AfterFunc(slowPut, look)
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+		t.Stop()
+	}
+}
+
+func (w *Window) dropPuts() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.giveUp != nil {
+		w.giveUp()
+	}
+	w.puts, w.giveUp = nil, nil
+}
 
 var errWindowRests = errors.New("a put failed a moment ago")
 

@@ -17,6 +17,8 @@ const (
 	// slowAppend is when an append that got no answer makes somebody look at
 	// the stream: a server whose disk is full never answers.
 	slowAppend = 2 * time.Second
+	// fullRetry is between looks at whether a full disk has room again.
+	fullRetry = 4 * time.Second
 )
 
 // logLost says whether err means that a session cannot go on with the event
@@ -94,6 +96,9 @@ func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, erro
 		s.problems.note(logProblem, "append", err.Error(), logAdvice(err))
 		s.log.Error().Err(err).Int("events", len(events)).Str("hint", logAdvice(err)).Dur("again", pause).
 			Msg("events not stored, will be tried again")
+		if errors.Is(err, bus.ErrStoreFull) {
+			pause = min(pause, fullRetry)
+		}
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -130,8 +135,8 @@ func (s *session) append(ctx context.Context, events []*bus.Event) (uint64, erro
 		select {
 		case a := <-answered:
 			if a.err != nil && !logLost(a.err) && ctx.Err() == nil {
-				if err := s.lookAtLog(ctx); logLost(err) || errors.Is(err, bus.ErrLogBroken) {
-					a.err = errors.Join(err, a.err)
+				if err := s.lookAtLog(ctx); err != nil {
+					a.err = fmt.Errorf("%w: %w", err, a.err)
 				}
 			}
 			s.storeFull = errors.Is(a.err, bus.ErrStoreFull)

@@ -23,7 +23,8 @@ type EventLog interface {
 	Generation() uuid.UUID
 	Last() uint64
 	// Check says whether the stream still is what was written: nil,
-	// bus.ErrLogLost, bus.ErrRolledBack or bus.ErrLogBroken.
+	// bus.ErrLogLost, bus.ErrRolledBack or bus.ErrLogBroken, and with
+	// bus.ErrStoreFull that there is no room for more.
 	Check(ctx context.Context) error
 	// Reopen begins a new generation after bus.ErrLogLost or bus.ErrRolledBack.
 	Reopen(ctx context.Context) error
