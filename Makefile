@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBIN_DIR = $(shell go env GOPATH)/bin
 
-.PHONY: build test check fuzz demo
+.PHONY: build test check fuzz demo packages
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o waptsync ./cmd/waptsync
@@ -44,3 +44,7 @@ fuzz:
 
 demo:
 	go run ./cmd/waptsync demo
+
+# Debian and RPM packages into dist/; GOARCH=arm64 for another architecture.
+packages:
+	deploy/package/build.sh $(VERSION)
