@@ -114,6 +114,10 @@ func (s *session) settleCommit(c committed) {
 		}
 	}
 	if marked {
+		s.another = ""
+		if err := s.p.change(func(m *memory) { m.Folder = memoryOf(s.folder) }); err != nil {
+			s.log.Warn().Err(err).Msg("another folder in this one's place will not be noticed after a restart")
+		}
 		s.log.Info().Stringer("generation", s.generation).Msg("all of the folder is published")
 	}
 }

@@ -91,12 +91,22 @@ func (s *session) tooMany() string {
 	if !s.over(gone, known) {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d known paths vanished at once", gone, known)
+	reason := fmt.Sprintf("%d of %d known paths vanished at once", gone, known)
+	if s.another != "" {
+		reason = s.another + ": " + reason
+	}
+	return reason
 }
 
+// over says whether so many are too many. In a folder that is not the one that
+// was published last, either limit is one: half a backup of a small share is
+// below a hundred paths.
 func (s *session) over(gone, known int) bool {
 	if gone >= known && known >= emptyLeast {
 		return true
+	}
+	if s.another != "" {
+		return gone > s.o.Hold.Paths || float64(gone) > s.o.Hold.Share*float64(known)
 	}
 	return gone > s.o.Hold.Paths && float64(gone) > s.o.Hold.Share*float64(known)
 }

@@ -201,7 +201,7 @@ func TestHoldByHandKeepsEverythingBack(t *testing.T) {
 	r := newRig(t)
 	r.write("a", "a")
 	r.startLive()
-	r.Hold("maintenance")
+	must(t, r.Hold("maintenance"))
 	r.waitFor("the reason", func() bool { return r.Status().Held == "maintenance" })
 	r.write("b", "b")
 	r.Rescan()

@@ -88,6 +88,11 @@ type Options struct {
 	// Packages before it moves the new one in; 0 means 30 s.
 	IndexDelay time.Duration
 
+	// StateFile is where the publisher remembers an administrator's hold and
+	// which folder it published; "" means until its end only. The folder of the
+	// file must exist, apart from Dir.
+	StateFile string
+
 	Hashers int // files hashed at once; 0 means GOMAXPROCS
 
 	Logger zerolog.Logger

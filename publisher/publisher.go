@@ -38,12 +38,14 @@ type Publisher struct {
 
 	checkPeriod time.Duration // between looks at the event stream
 
+	remembering sync.Mutex // held while the memory is written
+
 	mu      sync.Mutex
 	session *session // nil when none runs
 	watch   *watcher
 	scan    *scan // the newest full one
 	held    string
-	manual  string // a hold that an administrator asked for
+	memory  memory
 	marked  bool
 	newest  time.Time
 }
@@ -68,6 +70,12 @@ func New(o Options) (*Publisher, error) {
 	p.readers = newReaderCache()
 	p.writers = writers
 	p.checkPeriod = checkPeriod
+	if p.memory, err = readMemory(o.StateFile); err != nil {
+		// A hold must not be forgotten because its file is damaged.
+		p.log.Error().Err(err).Msg("share held: its state file cannot be read")
+		p.memory.Hold = fmt.Sprintf("held, because it is not known whether it was: %v", err)
+	}
+	p.held = p.memory.Hold
 	return p, nil
 }
 
@@ -159,26 +167,26 @@ func (p *Publisher) Rescan() {
 func (p *Publisher) Approve() error {
 	answer := make(chan error, 1)
 	if err := p.call(func(s *session) {
-		p.mu.Lock()
-		p.manual = ""
-		p.mu.Unlock()
-		answer <- s.approve()
+		err := s.approve()
+		if err == nil {
+			err = p.change(func(m *memory) { m.Hold = "" }) // before another session asks
+		}
+		answer <- err
 	}); err != nil {
 		return err
 	}
 	return <-answer
 }
 
-// Hold stops publishing until Approve, across a lost event stream but not
-// across a restart of the service.
-func (p *Publisher) Hold(reason string) {
+// Hold stops publishing until Approve, across a restart of the service too
+// unless an error says otherwise.
+func (p *Publisher) Hold(reason string) error {
 	if reason == "" {
 		reason = "held by an administrator"
 	}
-	p.mu.Lock()
-	p.manual = reason
-	p.mu.Unlock()
+	err := p.change(func(m *memory) { m.Hold = reason })
 	_ = p.call(func(s *session) { s.hold(holdManual, reason) }) // the next session looks for itself
+	return err
 }
 
 // call has the running session run fn.
@@ -231,11 +239,7 @@ func (p *Publisher) setHeld(reason string) (changed bool) {
 	return changed
 }
 
-func (p *Publisher) manualHold() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.manual
-}
+func (p *Publisher) manualHold() string { return p.remembered().Hold }
 
 func (p *Publisher) appended(events int, at time.Time, marked bool) {
 	p.events.Add(int64(events))

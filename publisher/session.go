@@ -75,6 +75,7 @@ type session struct {
 	firstDone  bool // the first scan itself is through
 	markerMade bool
 
+	another      string // how the folder is not the one published last
 	holding      holdKind
 	reason       string
 	holdLook     time.Duration
@@ -132,6 +133,7 @@ func newSession(p *Publisher, f *folder) *session {
 		indexes:    newIndexBook(),
 		subSet:     make(map[subscan]bool),
 		approved:   p.approved.Swap(false),
+		another:    p.another(f),
 		toSmall:    make(chan *work),
 		toLarge:    make(chan *work),
 		finished:   make(chan finished, 64),
