@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/publisher"
 )
 
@@ -74,6 +75,22 @@ type PublishShare struct {
 	// administrator's word: a deletion beyond both is held. 0 means the default.
 	HoldPaths int     `toml:"hold-paths"`
 	HoldPart  float64 `toml:"hold-part"` // of the share's paths, 0 to 1
+	// Index are the names of files that name other files, in the place of
+	// WAPT's and Debian's: none is published before what it names.
+	Index []string `toml:"index"`
+	// IndexLimit is for how long an index waits for a file that is missing on
+	// the main; 0 means the default.
+	IndexLimit Duration `toml:"index-limit"`
+	// IndexDelay is how long an index must be gone before its deletion is
+	// published; 0 means the default.
+	IndexDelay Duration `toml:"index-delay"`
+}
+
+func (s PublishShare) indexPatterns() []string {
+	if s.Index == nil {
+		return index.DefaultPatterns
+	}
+	return s.Index
 }
 
 // SubscribeConfig is the configuration of a remote.
@@ -205,6 +222,11 @@ func (c *PublishConfig) validate() []string {
 		checkDuration(&f, "share."+name+".delete-delay", s.DeleteDelay)
 		if _, err := publisher.NewExcludes(s.Exclude); err != nil {
 			f.add("share."+name+".exclude", "%v", err)
+		}
+		checkDuration(&f, "share."+name+".index-limit", s.IndexLimit)
+		checkDuration(&f, "share."+name+".index-delay", s.IndexDelay)
+		if _, err := index.NewRule(s.Index); err != nil {
+			f.add("share."+name+".index", "%v", err)
 		}
 		if s.HoldPaths < 0 {
 			f.add("share."+name+".hold-paths", "must not be negative (got %d)", s.HoldPaths)

@@ -9,15 +9,25 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/publisher"
 )
+
+const (
+	manifestsDir = "manifests" // in the data folder: what is remembered of files' objects
+	sharesDir    = "shares"    // in the data folder: an administrator's holds, and which folders were published
+)
+
+// withoutIndex is the share that has no index by WAPT's rules: its packages are
+// named by their hosts, and no MD5 is asked for.
+const withoutIndex = "wapt-host"
 
 // openShares opens the shares' streams and windows, and their folders' publishers.
 func (s *publishService) openShares(ctx context.Context, names []string, data *dataDir) error {
 	var missing []error
 	for _, name := range names {
 		log, err := bus.OpenLog(ctx, s.server.JetStream(), bus.LogOptions{
-			Share: name, TombstoneTTL: time.Duration(s.config.Tombstones), Log: s.log,
+			Share: name, TombstoneTTL: time.Duration(s.config.Tombstones), Server: s.server, Log: s.log,
 		})
 		if err != nil {
 			return err
@@ -33,8 +43,10 @@ func (s *publishService) openShares(ctx context.Context, names []string, data *d
 	if err := errors.Join(missing...); err != nil {
 		return withHint(err, "make the folder or mount its disk, or correct --share NAME=DIR")
 	}
-	if err := os.MkdirAll(data.join("manifests"), 0o700); err != nil {
-		return fmt.Errorf("making the manifest store's folder: %w", err)
+	for _, dir := range []string{manifestsDir, sharesDir} {
+		if err := os.MkdirAll(data.join(dir), 0o700); err != nil {
+			return fmt.Errorf("making the folder %s: %w", data.join(dir), err)
+		}
 	}
 	for _, name := range names {
 		if err := s.openShare(ctx, name, data); err != nil {
@@ -57,19 +69,25 @@ func checkFolder(share, dir string) error {
 
 func (s *publishService) openShare(ctx context.Context, name string, data *dataDir) error {
 	// One store a share: each publisher forgets there what its own share has no use for.
-	manifests, err := publisher.OpenManifests(data.join(filepath.Join("manifests", name+".db")))
+	manifests, err := publisher.OpenManifests(data.join(filepath.Join(manifestsDir, name+".db")))
 	if err != nil {
 		return err
 	}
 	s.manifests = append(s.manifests, manifests)
 	c := s.config.Shares[name]
+	rule, err := index.NewRule(c.indexPatterns())
+	if err != nil {
+		return err
+	}
 	o := publisher.Options{
-		Share: name, Dir: c.Dir, Exclude: c.Exclude, MD5: !c.NoMD5, Log: s.logs[name], Manifests: manifests,
+		Share: name, Dir: c.Dir, Exclude: c.Exclude, MD5: !c.NoMD5 && name != withoutIndex, Log: s.logs[name], Manifests: manifests,
 		Rescan: time.Duration(c.Rescan), Quiet: time.Duration(c.Quiet), DeleteDelay: time.Duration(c.DeleteDelay),
-		Hold: publisher.HoldLimit{Paths: c.HoldPaths, Share: c.HoldPart}, Logger: s.log,
+		Hold:  publisher.HoldLimit{Paths: c.HoldPaths, Share: c.HoldPart},
+		Index: rule, IndexLimit: time.Duration(c.IndexLimit), IndexDelay: time.Duration(c.IndexDelay),
+		StateFile: data.join(filepath.Join(sharesDir, name+".json")), Logger: s.log,
 	}
 	if s.config.Window > 0 {
-		window, err := bus.OpenWindow(ctx, s.server.JetStream(), name, int64(s.config.Window))
+		window, err := s.server.OpenWindow(ctx, name, int64(s.config.Window))
 		if err != nil {
 			return err
 		}
@@ -84,6 +102,7 @@ func showShare(st publisher.Status) mainShare {
 		Dir: st.Dir, State: st.State, Held: st.Held, Files: st.Files, Bytes: st.Bytes, Newest: st.Newest,
 		Watch: st.Mode, Scanned: st.ScannedFiles, Hashed: st.HashedBytes, Events: st.Events,
 		Errors: int64(st.Errors), Skipped: int64(st.Skipped), Problems: st.Problems,
+		Indexes: st.Indexes,
 	}
 }
 
@@ -102,8 +121,7 @@ func (s *publishService) Hold(share, reason string) error {
 	if err != nil {
 		return err
 	}
-	p.Hold(reason)
-	return nil
+	return p.Hold(reason)
 }
 
 // Rescan looks at a share's whole folder now.

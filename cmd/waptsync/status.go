@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/publisher"
 )
 
 // The roles that a status names.
@@ -88,6 +89,8 @@ type mainShare struct {
 	Errors   int64             `json:"errors"`
 	Skipped  int64             `json:"skipped"` // left out on purpose: devices, links that lead out
 	Problems []bus.PathProblem `json:"problems,omitempty"`
+	// Indexes are those of the share, with what they name and is missing here.
+	Indexes []publisher.IndexStatus `json:"indexes,omitempty"`
 }
 
 // mainRemote is a remote as the main sees it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/publisher"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -105,5 +106,32 @@ func TestLagIsWhatEitherSideKnows(t *testing.T) {
 	}
 	if sh := m.share("wapt", false, 0, at(-10), at(6)); sh.State != stateOffline || sh.Estimate != 0 {
 		t.Errorf("away: %+v", sh)
+	}
+}
+
+func TestStatusTellsOfAnIndexThatNamesMissingFiles(t *testing.T) {
+	m := withRemotes(nil)
+	sh := m.Shares["wapt"]
+	sh.Indexes = []publisher.IndexStatus{
+		{Path: "Packages", State: publisher.IndexWithheld, Missing: 2, First: []string{"a.wapt", "b.wapt"},
+			Since: noon.Add(-4 * time.Minute), Until: noon.Add(time.Minute)},
+		{Path: "old/Packages", State: publisher.IndexIncomplete, Missing: 1, First: []string{"c.wapt"}, Since: noon.Add(-time.Hour), Marked: true},
+		{Path: "new/Packages", State: publisher.IndexComplete},
+	}
+	m.Shares["wapt"] = sh
+	var out strings.Builder
+	if err := m.print(&out, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"wapt: Packages names 2 files that are missing here for 4 min 0 s: a.wapt, b.wapt. Remotes keep the one before until they come, for 1 min 0 s at most",
+		"wapt: old/Packages names 1 file that is missing here for 1 h 0 min: c.wapt. Remotes have it all the same",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("missing %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "new/Packages") {
+		t.Error("a complete index is none of an administrator's business")
 	}
 }

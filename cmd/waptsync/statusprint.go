@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"waptsync/bus"
+	"waptsync/publisher"
 )
 
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 2, ' ', 0) }
@@ -47,6 +48,7 @@ func (m *mainStatus) print(w io.Writer, name string) error {
 		if sh.Held != "" {
 			fmt.Fprintf(w, "%s is held: %s. If that is meant: waptsync share approve %s\n", n, sh.Held, n)
 		}
+		printIndexes(w, n, sh.Indexes, m.Time)
 		printProblems(w, n, sh.Problems)
 	}
 	if len(m.Remotes) == 0 {
@@ -97,6 +99,35 @@ func printProblems(w io.Writer, where string, problems []bus.PathProblem) {
 			fmt.Fprintf(w, " (%s)", p.Hint)
 		}
 		fmt.Fprintln(w)
+	}
+}
+
+// printIndexes tells of the indexes that name what is missing on the main.
+func printIndexes(w io.Writer, share string, indexes []publisher.IndexStatus, now time.Time) {
+	for _, i := range indexes {
+		if i.Missing == 0 {
+			continue
+		}
+		then := ""
+		switch {
+		case i.State == publisher.IndexWithheld:
+			then = ". Remotes keep the one before until they come"
+			if i.Until.After(now) {
+				then += fmt.Sprintf(", for %s at most", showDuration(i.Until.Sub(now)))
+			}
+		case i.Marked:
+			then = ". Remotes have it all the same"
+		}
+		more := ""
+		if i.Missing > len(i.First) {
+			more = ", …"
+		}
+		verb := "is"
+		if i.Missing > 1 {
+			verb = "are"
+		}
+		fmt.Fprintf(w, "%s: %s names %s that %s missing here for %s: %s%s%s\n", share, i.Path,
+			plural(int64(i.Missing), "file", "files"), verb, showDuration(now.Sub(i.Since)), strings.Join(i.First, ", "), more, then)
 	}
 }
 
