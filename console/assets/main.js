@@ -135,7 +135,7 @@ function shareCard({ name }) {
     type: "button", "aria-label": t("act.approve") + " " + name,
     click: () => ask("approve", { name, reason: now.held }, () => post(path + "approve"), "done.approved"),
   }, t("act.approve"));
-  const held = el("div", { class: "notice", role: "group", hidden: true }, el("strong", {}, t("share.held")), reason, el("div", { class: "buttons" }, approve));
+  const held = el("div", { class: "notice", hidden: true }, el("strong", {}, t("share.held")), reason, el("div", { class: "buttons" }, approve));
   const wrong = problems();
   const rescan = press(t("act.rescan"), async () => {
     await post(path + "rescan");
