@@ -34,7 +34,7 @@ type Publisher struct {
 	events                   atomic.Int64
 
 	writers func(*os.File) settled // asks whether a file has writers
-	refuse  func(dir string) error // not nil: stands in for the kernel that refuses a watch
+	refuse  func(dir string) error // not nil: stands in for the kernel that refuses a watch, or wholeWatcher
 
 	checkPeriod time.Duration // between looks at the event stream
 

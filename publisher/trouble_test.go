@@ -5,11 +5,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"waptsync/bus"
+	"waptsync/objects"
 )
 
 func (r *rig) startWith(change func(*Publisher)) {
@@ -67,6 +69,66 @@ func TestWhatCannotBeWatchedIsScanned(t *testing.T) {
 	must(t, os.RemoveAll(r.path("dark")))
 	r.converges()
 	r.waitFor("the problem to go", func() bool { return len(r.Status().Problems) == 0 })
+}
+
+func TestWithoutAnyWatcherTheFolderIsScanned(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Poll = 50 * time.Millisecond })
+	r.write("dir/f", "one")
+	var refused atomic.Bool
+	refused.Store(true)
+	r.startWith(func(p *Publisher) {
+		p.refuse = func(dir string) error {
+			if dir == wholeWatcher && refused.Load() {
+				return syscall.EMFILE
+			}
+			return nil
+		}
+	})
+	if s := r.Status(); s.Mode != "scan" || len(s.Problems) != 1 || !strings.Contains(s.Problems[0].Hint, "max_user_instances") {
+		t.Errorf("mode %s, problems %+v", s.Mode, s.Problems)
+	}
+	r.write("dir/f", "two")
+	r.write("dir/sub/g", "new")
+	r.converges()
+	must(t, os.RemoveAll(r.path("dir/sub")))
+	r.converges()
+	refused.Store(false)
+	r.waitFor("the watcher", func() bool { s := r.Status(); return s.Mode == "inotify" && len(s.Problems) == 0 })
+	r.write("dir/h", "watched")
+	r.converges()
+}
+
+// TestClockThatWasSetBackHidesNothing: what was published carries a ctime that
+// the clock has not come to yet, and files are dated ahead and long ago.
+func TestClockThatWasSetBackHidesNothing(t *testing.T) {
+	r := newRig(t)
+	ahead, past := time.Now().Add(1000*time.Hour), time.Unix(1, 0)
+	for _, p := range []string{"ahead", "past", "same"} {
+		r.write(p, "one")
+	}
+	must(t, os.Chtimes(r.path("ahead"), ahead, ahead))
+	must(t, os.Chtimes(r.path("past"), past, past))
+	r.startLive()
+	r.converges()
+	for p, date := range map[string]time.Time{"ahead": past, "past": ahead, "same": ahead} {
+		r.write(p, "two")
+		must(t, os.Chtimes(r.path(p), date, date))
+	}
+	r.converges()
+	// In place, the date put back: only the ctime tells.
+	r.write("same", "six")
+	must(t, os.Chtimes(r.path("same"), ahead, ahead))
+	r.converges()
+
+	r.stopRun()
+	e := r.events()["same"]
+	future := *e
+	future.Content.Digest = objects.Sum([]byte("was"))
+	future.Origin.CTime = time.Now().Add(24 * time.Hour).UnixNano()
+	_, err := r.log.Append(t.Context(), []*bus.Event{&future})
+	must(t, err)
+	r.startLive()
+	r.converges()
 }
 
 func TestPathTooLongIsSkipped(t *testing.T) {

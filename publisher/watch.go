@@ -33,6 +33,11 @@ type watcher struct {
 }
 
 func newWatcher(f *folder, refuse func(dir string) error) (*watcher, error) {
+	if refuse != nil {
+		if err := refuse(wholeWatcher); err != nil {
+			return nil, err
+		}
+	}
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
@@ -75,6 +80,10 @@ func (w *watcher) passErrors() {
 		}
 	}
 }
+
+// wholeWatcher is what a watcher's refuse is asked for the watcher itself; no
+// path of a share is so called.
+const wholeWatcher = "./watcher"
 
 func (w *watcher) close() { _ = w.fs.Close() }
 

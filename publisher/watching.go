@@ -3,6 +3,7 @@ package publisher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -45,12 +46,15 @@ func (s *session) openWatcher() {
 	if err != nil {
 		s.watch = nil
 		s.warnUnwatched(err)
+		s.problems.note(watchProblem, "watch", "no directory is watched: "+err.Error(), watchAdvice(err))
 		s.nextPoll = time.Now().Add(s.o.Poll)
 		s.p.setWatch(nil)
 		return
 	}
 	s.watch = w
 	s.p.setWatch(w)
+	s.warned = false
+	s.problems.clear(watchProblem)
 }
 
 func (s *session) warnUnwatched(err error) {
@@ -109,7 +113,8 @@ func (s *session) poll(now time.Time) {
 		s.problems.clear(watchProblem)
 		return
 	}
-	s.problems.note(watchProblem, "watch", err.Error(), watchAdvice(err))
+	cause := fmt.Sprintf("%d directories are not watched but scanned every %s: %v", len(dirs), s.o.Poll, err)
+	s.problems.note(watchProblem, "watch", cause, watchAdvice(err))
 	for _, dir := range dirs {
 		s.subscan(subscan{dir: dir})
 	}
