@@ -318,6 +318,7 @@ func (s *Server) reload() error {
 		return err
 	}
 	s.accounts = accountNames(opts)
+	defer s.clearDoorstep()()
 	return s.ns.ReloadOptions(opts)
 }
 

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -13,6 +12,9 @@ const (
 	// a bad link take seconds, and a thousand remotes may share an address.
 	strangersPerAddress = 64
 	strangersLook       = time.Second
+
+	doorstepGrace = 200 * time.Millisecond
+	doorstepAgain = 50 * time.Millisecond
 )
 
 // Refusals count what was refused since the server started.
@@ -28,6 +30,29 @@ func (s *Server) Refusals() Refusals {
 	return Refusals{
 		Connections: s.doorstep.refused.Load() + s.serverLog.strangers.Load(), Permissions: s.serverLog.denied.Load(), Joins: s.joinsRefused.Load(),
 	}
+}
+
+// clearDoorstep lets a reload go on: it waits for every TLS handshake under way
+// (nats-server 2.15.2, acceptConnections), so one stranger that says nothing
+// would delay it for the whole TLS time-out, and with it the end of a revoked
+// remote. Handshakes that take longer than a moment are cut; a remote among them
+// tries again.
+func (s *Server) clearDoorstep() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		wait := time.NewTimer(doorstepGrace)
+		defer wait.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-wait.C:
+				s.cutStrangers(0, "it showed no key while the configuration had to change")
+				wait.Reset(doorstepAgain)
+			}
+		}
+	}()
+	return func() { close(done) }
 }
 
 // watchStrangers cuts connections that show no key and are too many of one
@@ -46,7 +71,7 @@ func (s *Server) watchStrangers() (stop func()) {
 				return
 			case <-tick.C:
 				if s.ns.NumClients()-s.presence.count() > strangersPerAddress {
-					s.cutStrangers()
+					s.cutStrangers(strangersPerAddress, "too many connections of this address without a key")
 				}
 			}
 		}
@@ -54,7 +79,9 @@ func (s *Server) watchStrangers() (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-func (s *Server) cutStrangers() {
+// cutStrangers cuts the oldest connections without a key, so that most are left
+// of each address.
+func (s *Server) cutStrangers(most int, why string) {
 	z, err := s.ns.Connz(&server.ConnzOptions{Username: true, Limit: maxConnections, Sort: server.ByCid})
 	if err != nil {
 		return // only an option that contradicts another gives an error
@@ -66,13 +93,13 @@ func (s *Server) cutStrangers() {
 		}
 	}
 	for _, all := range waiting {
-		if len(all) <= strangersPerAddress {
+		if len(all) <= most {
 			continue
 		}
 		// The oldest have had the most time to show a key.
-		for _, c := range slices.Clone(all[:len(all)-strangersPerAddress]) {
+		for _, c := range all[:len(all)-most] {
 			if s.ns.DisconnectClientByID(c.Cid) == nil {
-				s.doorstep.refuse(address(c), "too many connections of this address without a key")
+				s.doorstep.refuse(address(c), why)
 			}
 		}
 	}
