@@ -3,9 +3,11 @@ package console
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,13 +152,18 @@ func (s *screen) size(width, height int64, scheme string) {
 	}
 }
 
-// shot keeps a picture of the whole page, if pictures are wished.
+// shot keeps a picture of the whole page, or of the dialog that is open, if
+// pictures are wished.
 func (s *screen) shot(name string) {
 	s.t.Helper()
 	if s.shots == "" {
 		return
 	}
-	png, err := chromedp.Run(s.ctx, chromedp.FullScreenshot(100))
+	take := chromedp.FullScreenshot(100)
+	if eval[bool](s, `document.querySelector("dialog[open]") !== null`) {
+		take = chromedp.CaptureScreenshot()
+	}
+	png, err := chromedp.Run(s.ctx, take)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.shots, name+".png"), png, 0o644)
 	}
@@ -188,18 +195,9 @@ func TestPageInARealBrowser(t *testing.T) {
 
 	t.Run("progress moves", func(t *testing.T) {
 		s.t = t
-		value := fmt.Sprintf(card+`.querySelector(".moving progress:last-of-type").value`, "mulhouse")
+		value := fmt.Sprintf(card+`.querySelector(".moving progress").value`, "mulhouse")
 		before := eval[string](s, `String(`+value+`)`)
-		r.main.edit(func(m *MainStatus) {
-			sh := m.Remotes["mulhouse"].Shares["wapt"]
-			sh.Transfers = []Transfer{sh.Transfers[0], sh.Transfers[1]}
-			sh.Transfers[0].Done += 200 << 20
-			sh.LagBytes -= 200 << 20
-			sh.Bytes += 200 << 20
-			sh.Received += 200 << 20
-			m.Remotes["mulhouse"].Shares["wapt"] = sh
-			m.Sent += 200 << 20
-		})
+		move(r)
 		s.until("the bar moved", value+` > `+before)
 		s.until("the rate is told", fmt.Sprintf(card+`.querySelector(".moving .row").innerText.includes("/s")`, "mulhouse"))
 	})
@@ -254,6 +252,8 @@ func TestPageInARealBrowser(t *testing.T) {
 		fillHistory(r)
 		s.open("/")
 		s.until("the history is drawn", `document.querySelector("#chart .trace") !== null`)
+		move(r)
+		s.until("the rate is told", fmt.Sprintf(card+`.querySelectorAll(".moving .row")[1].innerText.includes("left")`, "mulhouse"))
 		s.accessible("light")
 		s.shot("main-light")
 		s.size(1280, 900, "dark")
@@ -296,6 +296,19 @@ func TestPageInARealBrowser(t *testing.T) {
 		s.until("the question names it", `document.querySelector("#ask").open && document.querySelector("#ask-title").textContent === "Revoke thann?"`)
 		s.button("#ask", "Revoke")
 		s.until("it is gone", fmt.Sprintf(card+` === null`, "thann"))
+	})
+
+	t.Run("many remotes are filtered", func(t *testing.T) {
+		s.t = t
+		r.main.edit(func(m *MainStatus) {
+			for i := range 20 {
+				m.Remotes[fmt.Sprintf("site-%d", i)] = Remote{Connected: true, Shares: map[string]RemoteShare{"wapt": {State: StateLive}}}
+			}
+		})
+		shown := `[...document.querySelectorAll("[data-remote]")].filter((e) => !e.hidden).length`
+		s.until("all are there", shown+` === 24`)
+		s.do("typing", chromedp.SendKeys(chromedp.CSS("#filter"), "offline"))
+		s.until("one is left", shown+` === 1`)
 	})
 
 	t.Run("the end of the session leads to the login", func(t *testing.T) {
@@ -342,16 +355,31 @@ func TestPageSpeaksFrench(t *testing.T) {
 	s.shot("main-french")
 }
 
+// move lets a remote receive some more of its two files.
+func move(r *rig) {
+	const some = 15 << 20
+	r.main.edit(func(m *MainStatus) {
+		sh := m.Remotes["mulhouse"].Shares["wapt"]
+		sh.Transfers = slices.Clone(sh.Transfers)
+		for i := range sh.Transfers {
+			sh.Transfers[i].Done += some
+		}
+		sh.LagBytes -= 2 * some
+		sh.Bytes += 2 * some
+		sh.Received += 2 * some
+		m.Remotes["mulhouse"].Shares["wapt"] = sh
+		m.Sent += 2 * some
+	})
+}
+
 // fillHistory lets an hour have passed.
 func fillHistory(r *rig) {
 	s := r.server.sampler
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range totalPoints {
-		v := float32(2+i%7) * 1e6
-		if i > 120 && i < 200 {
-			v += 9e6
-		}
+		x := float64(i) / totalPoints
+		v := float32(1e6 * (3 + 2*math.Sin(9*x) + math.Sin(61*x)/2 + 9*math.Exp(-math.Pow((x-.45)*14, 4))))
 		s.past.series[""] = append(s.past.series[""], v)
 		if i < namedPoints {
 			for _, name := range []string{"colmar", "mulhouse"} {

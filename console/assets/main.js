@@ -173,7 +173,7 @@ function remoteCard({ name }) {
   }
   const since = meta.since.appendChild(el("time")), reported = meta.reported.appendChild(el("time"));
   const list = el("ul", { class: "shares" });
-  const managed = el("p", { class: "quiet", hidden: true }, t("remotes.managed"));
+  const managed = el("p", { class: "quiet managed", hidden: true }, t("remotes.managed"));
   const act = (key, done) => press(t("act." + key), async () => {
     await post(path + key);
     toast(t(done, { name }));
@@ -225,6 +225,19 @@ function remoteCard({ name }) {
   };
 }
 
+// filter hides remotes whose name, host, address and state do not have the words.
+const fewRemotes = 8;
+function filter() {
+  const words = $("filter").hidden ? [] : $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const [name, card] of $("remotes").kept ?? []) {
+    const r = parts.get("remote/" + name);
+    if (!r) continue;
+    const told = [name, r.host, r.address, t("state." + overall(r))].join(" ").toLowerCase();
+    card.element.hidden = !words.every((w) => told.includes(w));
+  }
+}
+$("filter").addEventListener("input", filter);
+
 const span0 = (seconds) => number(Math.max(1, Math.round(seconds * 1000))) + "\u00a0ms";
 
 function invitationLine({ name }) {
@@ -270,6 +283,8 @@ follow((next) => {
   keyed($("shares"), shares, (s) => s.name, shareCard);
   $("no-remotes").hidden = remotes.length > 0;
   keyed($("remotes"), remotes, (r) => r.name, remoteCard);
+  $("filter").hidden = remotes.length <= fewRemotes;
+  filter();
   $("invitations-box").hidden = invitations.length === 0;
   keyed($("invitations"), invitations, (i) => i.name + i.expires, invitationLine);
 }, (next) => {

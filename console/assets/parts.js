@@ -84,17 +84,21 @@ function transfers() {
 // copy is a share on a remote: how far it is and what is under way.
 export function copy(tag, level) {
   const name = el(level), state = el("span"), dir = el("p", { class: "quiet mono", hidden: true });
+  const holds = el("span", { class: "end quiet" });
   const bar = el("progress", { hidden: true });
   const figures = values({
-    files: t("lag.files"), events: t("lag.events"), bytes: t("lag.bytes"), age: t("lag.age"), eta: t("lag.eta"), errors: t("lag.errors"),
+    events: t("lag.events"), bytes: t("lag.bytes"), age: t("lag.age"), eta: t("lag.eta"), errors: t("lag.errors"),
   });
   const moving = transfers(), wrong = problems();
   return {
     element: el(tag, { class: tag === "article" ? "card" : null },
-      el("div", { class: "head" }, name, state), dir, bar, figures.element, moving.element, wrong.element),
+      el("div", { class: "head" }, name, state, holds), dir, bar, figures.element, moving.element, wrong.element),
     update(s) {
       say(name, s.name);
       pill(state, s.errors && s.state === "live" ? "problems" : s.state);
+      // A share that is as it should be needs one line only.
+      figures.element.hidden = !(s.lagEvents || s.lagBytes || s.lagAge || s.errors);
+      say(holds, t("lag.files", { n: number(s.files), size: bytes(s.bytes) }));
       dir.hidden = !s.dir;
       say(dir, s.dir ?? "");
       bar.hidden = !s.lagBytes;
@@ -103,7 +107,6 @@ export function copy(tag, level) {
         set(bar, "max", s.bytes + s.lagBytes);
         set(bar, "value", s.bytes);
       }
-      figures.put("files", number(s.files) + " · " + bytes(s.bytes));
       figures.put("events", s.lagEvents < 0 ? "?" : number(s.lagEvents));
       figures.put("bytes", bytes(s.lagBytes));
       figures.put("age", s.lagAge ? span(s.lagAge) : "–");
@@ -166,7 +169,7 @@ export function spark() {
 // verified tells how the last verification ended.
 export function verified(e, v) {
   const time = e.querySelector("time") ?? e.appendChild(el("time"));
-  const found = e.querySelector("span") ?? e.appendChild(el("span"));
+  const found = e.querySelector("span") ?? e.appendChild(el("span", { class: "found" }));
   when(time, v?.time);
   say(found, !v?.time ? "" : " · " + (v.differences ? t("meta.differences", { n: number(v.differences) }) : t("meta.nodifference")));
 }
