@@ -17,6 +17,10 @@ const (
 	answerPatience = 3 * time.Minute
 	// itemCost is what an item weighs beside its bytes in what is in flight.
 	itemCost = 64
+	// fetchesAtOnce is how many requests of a client are under way at most, for
+	// all shares: each weighs its part of what may be in flight, however little
+	// it asks for.
+	fetchesAtOnce = 8
 )
 
 // ErrInterrupted is returned when an answer did not come to its end. Asking
@@ -100,6 +104,7 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	for i := range items {
 		weight += items[i].Length
 	}
+	weight = max(weight, fetchInFlight/fetchesAtOnce)
 	err := c.inFlight.Acquire(ctx, weight)
 	if err == nil {
 		defer c.inFlight.Release(weight)

@@ -4,9 +4,12 @@ import "waptsync/objects"
 
 // Bounds of one fetch request.
 const (
-	MaxFetchBytes = 4 << 20   // content bytes that one request may ask for
-	MaxFetchItems = 4096      // items that one request may have
-	MaxPiece      = 512 << 10 // content bytes in one reply message
+	MaxFetchBytes = 4 << 20 // content bytes that one request may ask for
+	MaxFetchItems = 4096    // items that one request may have
+	// MaxPiece is the most content bytes in one reply message: with all that
+	// stands beside them they fit into the 64 KiB that the NATS server reads at
+	// once. A longer message it would copy together first.
+	MaxPiece = 56 << 10
 )
 
 // Item asks for bytes of a content as a path of the share holds it now, or for its manifest.

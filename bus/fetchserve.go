@@ -11,8 +11,9 @@ import (
 )
 
 // replyRoom is what a message has beside its content, for the header and the
-// frames' heads; a message that runs out of it is sent earlier.
-const replyRoom = 64 << 10
+// frames' heads; a message that runs out of it is sent earlier. The rest of the
+// 64 KiB (see MaxPiece) is for the line of the NATS protocol before it.
+const replyRoom = 6 << 10
 
 // replyBuffers hold whole messages. Publishing copies, so a buffer is free again at once.
 type replyBuffers struct{ pool sync.Pool }

@@ -23,8 +23,10 @@ import (
 
 const (
 	// What one remote may have waiting and running; above it fetches are
-	// answered as busy, and the rest is dropped.
-	fetchesPerRemote = 4
+	// answered as busy, and the rest is dropped. A client asks for half as much
+	// at once: what it gave up, and what it has the answer to, is held here a
+	// little longer.
+	fetchesPerRemote = 2 * fetchesAtOnce
 	hellosPerRemote  = 16 // one a share, and some that were given up and asked again
 	reportsPerRemote = 2
 
