@@ -49,11 +49,12 @@ type tally struct {
 	meanwhile int            // mismatches forgiven: the index had changed
 	hosts     int            // host packages and installers, whole
 	failures  map[string]int
+	times     map[string][2]time.Time // of the first and the last failure of a kind
 	examples  []string
 }
 
 func newTally() *tally {
-	return &tally{distinct: map[string]int{}, failures: map[string]int{}}
+	return &tally{distinct: map[string]int{}, failures: map[string]int{}, times: map[string][2]time.Time{}}
 }
 
 func (c *tally) add(n *int, k int) {
@@ -72,8 +73,14 @@ func (c *tally) fail(kind, format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failures[kind]++
-	if len(c.examples) < maxDiffs {
-		c.examples = append(c.examples, time.Now().Format("15:04:05.000 ")+kind+": "+fmt.Sprintf(format, args...))
+	now := time.Now()
+	first := c.times[kind][0]
+	if first.IsZero() {
+		first = now
+	}
+	c.times[kind] = [2]time.Time{first, now}
+	if c.failures[kind] <= maxDiffs/4 {
+		c.examples = append(c.examples, now.Format("15:04:05.000 ")+kind+": "+fmt.Sprintf(format, args...))
 	}
 }
 
@@ -97,7 +104,8 @@ func (c *tally) String() string {
 	var kinds string
 	for _, kind := range slices.Sorted(maps.Keys(c.failures)) {
 		n += c.failures[kind]
-		kinds += fmt.Sprintf("\n\t%6d  %s", c.failures[kind], kind)
+		when := c.times[kind]
+		kinds += fmt.Sprintf("\n\t%6d  %s, %s to %s", c.failures[kind], kind, when[0].Format("15:04:05.000"), when[1].Format("15:04:05.000"))
 	}
 	return fmt.Sprintf("%d checked downloads, %d host packages and installers, %d HEAD and %d GET of an index, %d different indexes seen by %d clients; "+
 		"index changed meanwhile %d times; %d failures%s",
