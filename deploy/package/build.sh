@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the .deb and .rpm packages into dist/: `make packages`.
 #   build.sh VERSION [deb|rpm ...]
-# GOARCH chooses another architecture. nfpm comes from deploy/tools/go.mod, so
+# GOARCH chooses another architecture, OUT another folder. nfpm comes from deploy/tools/go.mod, so
 # that it and what it drags along stay out of the program's own dependencies.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -18,7 +18,7 @@ VERSION=$(printf %s "$version" | tr -c 'A-Za-z0-9.+~' '.')
 ARCH=${GOARCH:-$(go env GOARCH)}
 export VERSION ARCH
 
-out=dist
+out=${OUT:-dist}
 stage=$out/stage-$ARCH
 rm -rf "$stage"
 mkdir -p "$stage/doc"
@@ -30,7 +30,16 @@ GOOS='' GOARCH='' CGO_ENABLED=0 go build -ldflags "-X main.version=$VERSION" -o 
 for shell in bash zsh fish; do "$stage/here" completion $shell >"$stage/doc/waptsync.$shell"; done
 rm "$stage/here"
 gzip -9n "$stage"/doc/*.1 "$stage"/doc/*.5
-gzip -9nc CHANGELOG.md >"$stage/doc/changelog.gz"
+
+# The licences of what is linked in ask for their notices.
+go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/waptsync | sort -u |
+  { echo "Go $(go env GOVERSION)" && cat "$(go env GOROOT)/LICENSE"
+    while read -r module release dir; do
+      for notice in "$dir"/LICENSE* "$dir"/NOTICE* "$dir"/COPYING*; do
+        [ ! -f "$notice" ] || { printf '\n== %s %s %s\n\n' "$module" "$release" "$(basename "$notice")" && cat "$notice"; }
+      done
+    done
+  } >"$stage/doc/copyright"
 
 for service in publisher subscriber; do
   for script in deploy/package/deb/service.* deploy/package/rpm/service.*; do
