@@ -57,8 +57,9 @@ func (s *session) watchTree(ctx context.Context) error {
 	}
 }
 
-// sleepRescan returns when it is time for the next comparison. Meanwhile what an
-// index kept from being removed goes when that index is replaced.
+// sleepRescan returns when it is time for the next comparison. Meanwhile files that
+// an index waits for are healed, and what an index kept from being removed goes
+// when that index is replaced.
 func (s *session) sleepRescan(ctx context.Context) error {
 	rescan := time.After(s.r.o.Rescan)
 	for {
@@ -71,6 +72,14 @@ func (s *session) sleepRescan(ctx context.Context) error {
 			return ctx.Err()
 		case <-rescan:
 			return nil
+		case <-s.drifted:
+			s.r.commit.Lock()
+			suspects := s.drifts
+			s.drifts = nil
+			s.r.commit.Unlock()
+			if err := s.heal(suspects); err != nil {
+				return err
+			}
 		case <-shown:
 			if err := s.findExtra(ctx); err != nil {
 				return err
@@ -144,7 +153,7 @@ func (s *session) compareRecords(ctx context.Context) error {
 		v := s.tree.visit()
 		var suspects []string
 		for i := range recs {
-			if s.drifted(v, &recs[i]) {
+			if s.isDrifted(v, &recs[i]) {
 				suspects = append(suspects, recs[i].Event.Path)
 			}
 		}
@@ -156,8 +165,8 @@ func (s *session) compareRecords(ctx context.Context) error {
 	return nil
 }
 
-// drifted says whether a path is not as it was left.
-func (s *session) drifted(v *visit, r *record) bool {
+// isDrifted says whether a path is not as it was left.
+func (s *session) isDrifted(v *visit, r *record) bool {
 	st, err := v.lstat(r.Event.Path)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
@@ -184,7 +193,7 @@ func (s *session) heal(suspects []string) error {
 	err := s.r.state.update(func(tx *stateTx) error {
 		for _, p := range suspects {
 			r, ok := tx.record(p)
-			if !ok || s.win.pending(p) || !s.drifted(v, &r) {
+			if !ok || s.win.pending(p) || !s.isDrifted(v, &r) {
 				continue
 			}
 			if _, waits := tx.waiting(p); waits {

@@ -2,6 +2,7 @@ package subscriber
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type testMain struct {
 	window  *bus.Window
 	service *bus.Service
 	files   *mainFiles
+	md5     bool // events tell the MD5, too
 }
 
 func quiet(t testing.TB) zerolog.Logger {
@@ -138,6 +140,9 @@ func (m *testMain) event(path string) *bus.Event {
 	case bus.KindFile:
 		man, encoding := m.files.describe(m.t, path)
 		e.Content = bus.Content{Size: man.Size, Digest: man.Digest, Objects: uint32(len(man.Objects))}
+		if m.md5 {
+			e.Content.MD5, e.Content.HasMD5 = md5.Sum(m.read(path)), true
+		}
 		if len(man.Objects) > 1 {
 			e.Content.Manifest, e.Content.Params = objects.Sum(encoding), man.Params
 		}

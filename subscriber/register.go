@@ -65,7 +65,7 @@ func (r *Replica) loadCatalog(ctx context.Context, t *tree, walk bool) error {
 		}
 		l.incomplete = incomplete
 		err = r.state.view(func(tx *stateTx) error {
-			c.add(l, lookIn(tx, v))
+			c.add(l, lookIn(tx, v, nil))
 			return nil
 		})
 		if err != nil {
@@ -92,24 +92,33 @@ func readListing(v *visit, p string) (*listing, error) {
 	return newListing(p, entries), nil
 }
 
-// lookIn tells what lies at a path: as its record says or, without one, lstat.
-func lookIn(tx *stateTx, v *visit) func(path string) found {
+// lookIn tells what lies at a path. Its record is believed as far as lstat bears
+// it out: after a kill the folder is ahead of the state. drifted, if not nil, is
+// called with the paths where it does not.
+func lookIn(tx *stateTx, v *visit, drifted func(path string)) func(path string) found {
 	waits := tx.waitingCount() > 0
 	return func(path string) found {
-		if r, ok := tx.record(path); ok {
-			if waits {
-				if w, ok := tx.waiting(path); ok && w.Seq == r.Seq && sameContent(&w.Event, &r.Event) {
-					return damaged
-				}
-			}
-			return foundBy(&r)
-		}
 		st, err := v.lstat(path)
 		if err != nil {
-			return found{}
+			st = stat{}
+		}
+		r, known := tx.record(path)
+		switch {
+		case known && waits && mends(tx, &r):
+			return damaged
+		case known && r.vouches(st):
+			return foundBy(&r)
+		case known && drifted != nil:
+			drifted(path)
 		}
 		return found{kind: st.kind, size: st.size}
 	}
+}
+
+// mends says whether an event waits that brings back what a record tells of.
+func mends(tx *stateTx, r *record) bool {
+	w, ok := tx.waiting(r.Event.Path)
+	return ok && w.Seq == r.Seq && sameContent(&w.Event, &r.Event)
 }
 
 // damaged is what lies at a path where something else should be, by its record.
@@ -147,7 +156,7 @@ func (s *session) register() error {
 	v := s.tree.visit()
 	defer v.close()
 	err := s.r.state.view(func(tx *stateTx) error {
-		look := lookIn(tx, v)
+		look := lookIn(tx, v, func(p string) { s.drifts = append(s.drifts, p) })
 		for _, it := range fresh {
 			c.remove(it.listing)
 			it.listing = nil
@@ -168,6 +177,9 @@ func (s *session) register() error {
 	})
 	if err != nil {
 		return broken("reading the state", err)
+	}
+	if len(s.drifts) > 0 {
+		poke(s.drifted)
 	}
 	return s.sumRecords(v)
 }

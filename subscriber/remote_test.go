@@ -17,14 +17,15 @@ import (
 
 // testRemote is a replica with all that a restart needs.
 type testRemote struct {
-	t      testing.TB
-	m      *testMain
-	dir    string
-	state  string
-	client *bus.Client
-	faults *faultyBus
-	tune   func(*Options)
-	parts  bool // interrupted transfers are no fault
+	t       testing.TB
+	m       *testMain
+	dir     string
+	state   string
+	client  *bus.Client
+	faults  *faultyBus
+	tune    func(*Options)
+	prepare func(*Replica) // before it runs
+	parts   bool           // interrupted transfers are no fault
 
 	st     *State
 	r      *Replica
@@ -90,6 +91,9 @@ func (r *testRemote) start() {
 	}
 	r.r, err = New(o)
 	must(r.t, err)
+	if r.prepare != nil {
+		r.prepare(r.r)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.done = cancel, make(chan error, 1)
 	go func() { r.done <- r.r.Run(ctx) }()

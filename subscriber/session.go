@@ -53,6 +53,9 @@ type session struct {
 	progress chan struct{} // poked after each commit
 	lost     chan struct{} // poked when the stage seems to be gone
 
+	drifts  []string      // named files that are not as their records say; guarded by the commit lock
+	drifted chan struct{} // poked when there are some
+
 	left atomic.Bool // something that the main does not have stayed for an index's sake
 	kept int64       // files left alone; of the goroutine that compares
 
@@ -93,6 +96,7 @@ func (r *Replica) follow(ctx context.Context) error {
 		bulky:    semaphore.NewWeighted(largeAtOnce),
 		marker:   make(chan struct{}, 1),
 
+		drifted:  make(chan struct{}, 1),
 		progress: make(chan struct{}, 1),
 		lost:     make(chan struct{}, 1),
 	}

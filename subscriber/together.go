@@ -3,6 +3,7 @@ package subscriber
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"waptsync/bus"
@@ -96,23 +97,32 @@ func (b *batch) renameAll(moves []*op) (done bool, err error) {
 		}
 		b.journal = true
 	}
-	stage, at := b.s.stage.dir, b.s.r.failpoint
-	errs := make([]error, len(moves))
+	names := make([]renaming, len(moves))
 	for i, o := range moves {
-		errs[i] = stage.rename(o.staged, to[i], bases[i])
-		if errs[i] != nil && i == 0 {
-			b.failed(o, problemOf("renaming into place", errs[0]))
-			b.putOff(moves[1:]...)
-			if b.journal {
-				b.s.stage.endJournal()
-			}
-			return false, nil
+		if names[i], err = newRenaming(o.staged, to[i], bases[i]); err != nil {
+			return false, broken("renaming into place", err)
 		}
-		if at != nil && o.head && (i+1 == len(moves) || !moves[i+1].head) {
+	}
+	at := b.s.r.failpoint
+	errs := make([]error, len(moves))
+	runtime.Gosched() // so that the scheduler has no reason to interrupt what follows
+	for i := range names {
+		if errs[i] = b.s.stage.dir.renameNow(&names[i]); errs[i] != nil && i == 0 {
+			break
+		}
+		if at != nil && moves[i].head && (i+1 == len(moves) || !moves[i+1].head) {
 			if err := at("renamed-index"); err != nil {
 				return false, err
 			}
 		}
+	}
+	if errs[0] != nil {
+		b.failed(moves[0], problemOf("renaming into place", errs[0]))
+		b.putOff(moves[1:]...)
+		if b.journal {
+			b.s.stage.endJournal()
+		}
+		return false, nil
 	}
 	if err := b.s.r.at("renamed-files"); err != nil {
 		return false, err

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -210,6 +211,35 @@ func (f *folder) mkdir(name string, mode uint32) error {
 func (f *folder) rename(name string, to *folder, newName string) error {
 	err := retryEINTR(func() error { return unix.Renameat(f.fd(), name, to.fd(), newName) })
 	return pathError("rename", newName, err)
+}
+
+// renaming is a rename with all prepared that could take time.
+type renaming struct {
+	from, to *byte
+	folder   *folder
+	names    [2]string
+}
+
+func newRenaming(name string, to *folder, newName string) (r renaming, err error) {
+	r.folder, r.names = to, [2]string{name, newName}
+	if r.from, err = unix.BytePtrFromString(name); err != nil {
+		return r, pathError("rename", name, err)
+	}
+	if r.to, err = unix.BytePtrFromString(newName); err != nil {
+		return r, pathError("rename", newName, err)
+	}
+	return r, nil
+}
+
+// renameNow is rename without telling Go's scheduler, which would give the
+// processor to other goroutines between two calls.
+func (f *folder) renameNow(r *renaming) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RENAMEAT2,
+		f.dir.Fd(), uintptr(unsafe.Pointer(r.from)), r.folder.dir.Fd(), uintptr(unsafe.Pointer(r.to)), 0, 0)
+	if errno == 0 {
+		return nil
+	}
+	return f.rename(r.names[0], r.folder, r.names[1])
 }
 
 func (f *folder) unlink(name string) error {

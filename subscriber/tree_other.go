@@ -151,3 +151,15 @@ func (f *folder) sync() error {
 func (f *folder) syncAll() error { return errors.ErrUnsupported }
 
 func (f *folder) free() (int64, bool) { return 0, false }
+
+// renaming is a rename that is prepared.
+type renaming struct {
+	name, newName string
+	to            *folder
+}
+
+func newRenaming(name string, to *folder, newName string) (renaming, error) {
+	return renaming{name: name, newName: newName, to: to}, nil
+}
+
+func (f *folder) renameNow(r *renaming) error { return f.rename(r.name, r.to, r.newName) }
