@@ -92,6 +92,7 @@ type testBus struct {
 	files   *testFiles
 	service *Service
 	reports chan Report
+	orders  atomic.Pointer[[]Order]
 }
 
 func startBus(t testing.TB) *testBus {
@@ -143,6 +144,12 @@ func (b *testBus) start(t testing.TB) {
 			case b.reports <- r:
 			default: // nobody looks at that many
 			}
+		},
+		Orders: func(string, Report) []Order {
+			if o := b.orders.Load(); o != nil {
+				return *o
+			}
+			return nil
 		},
 	})
 	if err != nil {

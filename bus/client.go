@@ -174,21 +174,27 @@ func (c *Client) Hello(ctx context.Context, share string, p Position) (Welcome, 
 
 // Report sends the remote's state; it returns when the main has taken it.
 func (c *Client) Report(ctx context.Context, r *Report) error {
+	_, err := c.Consult(ctx, r)
+	return err
+}
+
+// Consult reports, and returns what the main asks of this remote.
+func (c *Client) Consult(ctx context.Context, r *Report) ([]Order, error) {
 	b, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("reporting: %w", err)
+		return nil, fmt.Errorf("reporting: %w", err)
 	}
 	if len(b) > maxReportBytes {
-		return fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
+		return nil, fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
 	}
 	var answer reportAnswer
 	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, "", b, &answer); err != nil {
-		return fmt.Errorf("reporting: %w", err)
+		return nil, fmt.Errorf("reporting: %w", err)
 	}
 	if answer.Error != "" {
-		return fmt.Errorf("reporting: the main answers: %s", answer.Error)
+		return nil, fmt.Errorf("reporting: the main answers: %s", answer.Error)
 	}
-	return nil
+	return answer.Orders, nil
 }
 
 // request asks on the events' connection and reads a JSON answer. share is what

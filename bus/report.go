@@ -8,6 +8,9 @@ type Report struct {
 	Host    string                 `json:"host"`
 	Time    time.Time              `json:"time"` // the remote's clock
 	Shares  map[string]ShareReport `json:"shares"`
+	// Taken is the number of the newest order that this remote took.
+	Taken    uint64       `json:"taken,omitempty"`
+	Verified Verification `json:"verified,omitzero"`
 }
 
 // ShareReport is the state of one share on a remote.

@@ -72,7 +72,9 @@ type ServiceOptions struct {
 	Logs  map[string]*Log // by share
 	// OnReport, if not nil, is called for each report, from several goroutines.
 	OnReport func(remote string, r Report)
-	Log      zerolog.Logger
+	// Orders, if not nil, says what the answer to a report asks of the remote.
+	Orders func(remote string, r Report) []Order
+	Log    zerolog.Logger
 }
 
 // helloRequest and helloAnswer, and reportAnswer, are JSON: there are few of
@@ -87,7 +89,8 @@ type helloAnswer struct {
 }
 
 type reportAnswer struct {
-	Error string `json:"error,omitempty"`
+	Error  string  `json:"error,omitempty"`
+	Orders []Order `json:"orders,omitempty"`
 }
 
 // Service answers hellos, fetches and reports of remotes.
@@ -290,7 +293,10 @@ func (v *Service) takeReport(remote string, data []byte) reportAnswer {
 			v.o.Log.Warn().Err(err).Str("remote", remote).Msg("the report of a revoked remote is left until the next start")
 		}
 	}
-	return reportAnswer{}
+	if v.o.Orders == nil {
+		return reportAnswer{}
+	}
+	return reportAnswer{Orders: v.o.Orders(remote, r)}
 }
 
 func (v *Service) answer(m micro.Request, answer any) {
