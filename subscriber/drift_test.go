@@ -145,6 +145,12 @@ func (r *testRemote) rot(path string) {
 	must(r.t, err)
 	b[len(b)/2] ^= 1
 	must(r.t, os.WriteFile(r.path(path), b, 0o644))
+	r.believe(path)
+}
+
+// believe makes the state take what lies at a path for what it left there.
+func (r *testRemote) believe(path string) {
+	r.t.Helper()
 	tr, err := openTree(r.dir)
 	must(r.t, err)
 	defer tr.close()

@@ -23,12 +23,11 @@ func (b *batch) graceOf(path string) (until time.Time) {
 		}
 	}
 	_ = b.s.r.state.view(func(tx *stateTx) error { // fails only when the file is closed
-		until = tx.graceBeneath(path)
+		if freed := tx.freedBeneath(path); !freed.IsZero() {
+			until = freed.Add(grace)
+		}
 		return nil
 	})
-	if longest := now.Add(grace); until.After(longest) {
-		until = longest // the clock was set back, or the option made smaller
-	}
 	if !until.After(now) {
 		return time.Time{}
 	}
@@ -47,10 +46,9 @@ func (b *batch) postpone(o *op, until time.Time) {
 // storeGrace notes what an index that went had named, and forgets what is named
 // again or gone.
 func (b *batch) storeGrace(tx *stateTx) error {
-	if grace := b.s.r.o.DeleteGrace; grace > 0 {
-		until := b.s.r.now().Add(grace)
+	if b.s.r.o.DeleteGrace > 0 {
 		for _, p := range b.freed {
-			if err := tx.setGrace(p, until); err != nil {
+			if err := tx.setFreed(p, b.s.r.now()); err != nil {
 				return err
 			}
 		}
@@ -66,17 +64,17 @@ func (b *batch) storeGrace(tx *stateTx) error {
 	return nil
 }
 
-func (t *stateTx) setGrace(path string, until time.Time) error {
-	return t.grace.Put([]byte(path), binary.AppendVarint(nil, nanos(until)))
+func (t *stateTx) setFreed(path string, at time.Time) error {
+	return t.grace.Put([]byte(path), binary.AppendVarint(nil, nanos(at)))
 }
 
-// graceBeneath returns the last grace time of a path and all beneath it.
-func (t *stateTx) graceBeneath(path string) (until time.Time) {
+// freedBeneath returns when an index last ceased to name a path or one beneath it.
+func (t *stateTx) freedBeneath(path string) (at time.Time) {
 	c := t.grace.Cursor()
 	for k, v := c.Seek([]byte(path)); k != nil && strings.HasPrefix(string(k), path); k, v = c.Next() {
-		if n, ok := binary.Varint(v); ok > 0 && within(string(k), path) && instant(n).After(until) {
-			until = instant(n)
+		if n, ok := binary.Varint(v); ok > 0 && within(string(k), path) && instant(n).After(at) {
+			at = instant(n)
 		}
 	}
-	return until
+	return at
 }

@@ -38,7 +38,7 @@ var (
 	bucketDue       = []byte("due")       // time, sequence, path → nothing: the order of retries
 	bucketManifests = []byte("manifests") // manifest ID → uses, encoding
 	bucketContents  = []byte("contents")  // digest → a path that holds it
-	bucketGrace     = []byte("grace")     // path → time before which it may not be deleted
+	bucketGrace     = []byte("grace")     // path → when the last index that named it went
 	bucketShown     = []byte("shown")     // path → seconds that its former contents were shown with
 )
 
