@@ -39,6 +39,9 @@ func (s *session) watchTree(ctx context.Context) error {
 		if err := s.clearParts(); err != nil {
 			return err
 		}
+		if err := s.expireGrace(); err != nil {
+			return err
+		}
 		if err := s.r.expireTrash(ctx, s.tree); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

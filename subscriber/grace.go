@@ -1,6 +1,7 @@
 package subscriber
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"time"
@@ -77,4 +78,34 @@ func (t *stateTx) freedBeneath(path string) (at time.Time) {
 		}
 	}
 	return at
+}
+
+// expireGrace forgets the names whose grace time is over.
+func (s *session) expireGrace() error {
+	s.r.commit.Lock()
+	defer s.r.commit.Unlock()
+	var over [][]byte
+	err := s.r.state.view(func(tx *stateTx) error {
+		c := tx.grace.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if n, ok := binary.Varint(v); ok <= 0 || !instant(n).Add(s.r.o.DeleteGrace).After(s.r.now()) {
+				over = append(over, bytes.Clone(k))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return broken("reading the state", err)
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	return broken("writing the state", s.r.state.update(func(tx *stateTx) error {
+		for _, k := range over {
+			if err := tx.grace.Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
