@@ -14,10 +14,11 @@ import (
 // not show in the help.
 func (a *app) newDocsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:    "docs DIR",
-		Short:  "Write the manual pages",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "docs DIR",
+		Short:   "Write the manual pages",
+		Example: "  waptsync docs --settings deploy dist/man",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 	}
 	samples := c.Flags().String("settings", "deploy", "`DIR` of publish.toml and subscribe.toml as they are installed")
 	c.RunE = func(c *cobra.Command, args []string) error {

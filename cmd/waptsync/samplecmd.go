@@ -25,8 +25,9 @@ func (a *app) newSampleCommand() *cobra.Command {
 		Short: "Make a sample repository and keep changing it, as a WAPT Server does",
 		Long: `sample makes a WAPT repository in DIR, or goes on with the one that it made there
 before, and changes it until SIGTERM.`,
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Example: "  waptsync sample /srv/www/wapt --every 500ms",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 	}
 	c.Flags().IntVar(&o.Packages, "packages", 8, "packages at the start")
 	c.Flags().IntVar(&o.Hosts, "hosts", 40, "host packages at the start")
