@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// buildPackages makes the packages of a version and returns their folder.
-func buildPackages(t *testing.T, version string, formats ...string) string {
+// buildPackages makes all packages, of version 1.2.3, and returns their folder.
+func buildPackages(t *testing.T) string {
 	t.Helper()
 	out := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "package/build.sh", append([]string{version}, formats...)...)
+	cmd := exec.CommandContext(t.Context(), "package/build.sh", "1.2.3")
 	cmd.Env = append(os.Environ(), "OUT="+out)
 	text, err := cmd.CombinedOutput()
 	if err != nil && bytes.Contains(text, []byte("dial tcp")) {
@@ -29,6 +29,28 @@ func buildPackages(t *testing.T, version string, formats ...string) string {
 		t.Fatalf("building the packages: %v\n%s", err, text)
 	}
 	return out
+}
+
+// upgraded makes version 1.2.4 of the .deb files, with the same files.
+func upgraded(t *testing.T, dir string) string {
+	t.Helper()
+	out := t.TempDir()
+	for _, deb := range debs(t, dir) {
+		tree := filepath.Join(t.TempDir(), "tree")
+		run(t, "dpkg-deb", "-R", deb, tree)
+		run(t, "sed", "-i", "/^Version:\\|^Depends:/s/1\\.2\\.3/1.2.4/", filepath.Join(tree, "DEBIAN", "control"))
+		run(t, "dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, out)
+	}
+	return out
+}
+
+func debs(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(list) != 3 {
+		t.Fatalf("packages %q, %v: want three", list, err)
+	}
+	return list
 }
 
 // debian is a bare Debian in a folder.
@@ -100,12 +122,8 @@ func (d *debian) run(t *testing.T, args ...string) string {
 // install installs the packages of a folder, as apt would after resolving.
 func (d *debian) install(t *testing.T, dir string) {
 	t.Helper()
-	debs, err := filepath.Glob(filepath.Join(dir, "*.deb"))
-	if err != nil || len(debs) != 3 {
-		t.Fatalf("packages %q, %v: want three", debs, err)
-	}
 	args := []string{"dpkg", "--force-confold", "-i"}
-	for _, deb := range debs {
+	for _, deb := range debs(t, dir) {
 		to := d.path("tmp", filepath.Base(deb))
 		run(t, "cp", deb, to)
 		args = append(args, "/tmp/"+filepath.Base(deb))
@@ -121,14 +139,20 @@ func (d *debian) has(t *testing.T, path string, want bool) {
 	}
 }
 
-// TestPackagesInABareDebian installs, upgrades, removes and purges the real
-// packages, and runs both services between as the packages' user.
-func TestPackagesInABareDebian(t *testing.T) {
+func TestPackages(t *testing.T) {
 	if testing.Short() {
-		t.Skip("makes a Debian")
+		t.Skip("builds packages and makes a Debian")
 	}
+	dir := buildPackages(t)
+	t.Run("Debian's install, run, upgrade, go and leave data", func(t *testing.T) { checkDebs(t, dir) })
+	t.Run("RPM's hold the same", func(t *testing.T) { checkRPMs(t, dir) })
+}
+
+// checkDebs installs, upgrades, removes and purges the real packages in a bare
+// Debian, and runs both services between as the packages' user.
+func checkDebs(t *testing.T, dir string) {
 	d := newDebian(t)
-	d.install(t, buildPackages(t, "1.2.3", "deb"))
+	d.install(t, dir)
 
 	if got := strings.TrimSpace(d.run(t, "waptsync", "version")); got != "waptsync 1.2.3" {
 		t.Errorf("version: %q", got)
@@ -170,9 +194,9 @@ func TestPackagesInABareDebian(t *testing.T) {
 			t.Errorf("%s: the data folder is %s", when, got)
 		}
 	}
-	d.install(t, buildPackages(t, "1.2.4", "deb"))
-	if got := strings.TrimSpace(d.run(t, "waptsync", "version")); got != "waptsync 1.2.4" {
-		t.Errorf("version after the upgrade: %q", got)
+	d.install(t, upgraded(t, dir))
+	if got := d.run(t, "dpkg-query", "-W", "-f", "${Version} ", "waptsync*"); got != "1.2.4 1.2.4 1.2.4 " {
+		t.Errorf("versions after the upgrade: %q", got)
 	}
 	keeps("after the upgrade")
 	d.run(t, "dpkg", "--remove", "waptsync-publisher", "waptsync-subscriber", "waptsync")
@@ -279,13 +303,9 @@ func TestEveryLineOfHardeningIsExplained(t *testing.T) {
 	}
 }
 
-// TestRPMsHoldWhatTheDebsHold looks into the RPM packages.
-func TestRPMsHoldWhatTheDebsHold(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds packages")
-	}
+// checkRPMs looks into the RPM packages: there is no system here to install them.
+func checkRPMs(t *testing.T, dir string) {
 	need(t, "rpm")
-	dir := buildPackages(t, "1.2.3", "rpm")
 	var all strings.Builder
 	for _, name := range []string{"waptsync", "waptsync-publisher", "waptsync-subscriber"} {
 		files, err := filepath.Glob(filepath.Join(dir, name+"-1.2.3-*.rpm"))
