@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -19,10 +20,9 @@ import (
 
 // Common are the settings of every service.
 type Common struct {
+	PageConfig
 	// Data is the folder of identity, store and state, mode 0700.
 	Data string `toml:"data"`
-	// HTTP is the address of the page; the page is not there yet.
-	HTTP string `toml:"http"`
 	// LogLevel is trace, debug, info, warn or error.
 	LogLevel string `toml:"log-level"`
 	// LogFormat is console, json, or auto: console on a terminal.
@@ -118,12 +118,33 @@ type SubscribeShare struct {
 	// FileMode and DirMode are octal, as 0640; empty copies the main's.
 	FileMode string `toml:"file-mode"`
 	DirMode  string `toml:"dir-mode"`
+	// Index are the names of files that name other files, in the place of
+	// WAPT's and Debian's: none becomes visible before what it names.
+	Index []string `toml:"index"`
+	// DeleteGrace is how long a file stays that only a replaced index named.
+	DeleteGrace Duration `toml:"delete-grace"`
+	// Adopt says what becomes of files that the main does not have and that did
+	// not come from it: trash, the default, or keep, which leaves them alone.
+	Adopt string `toml:"adopt"`
+}
+
+// What SubscribeShare.Adopt can be; empty is trash.
+const (
+	adoptTrash = "trash"
+	adoptKeep  = "keep"
+)
+
+func (s SubscribeShare) indexPatterns() []string {
+	if s.Index == nil {
+		return index.DefaultPatterns
+	}
+	return s.Index
 }
 
 const defaultData = "/var/lib/waptsync"
 
 func defaultCommon() Common {
-	return Common{Data: defaultData, LogLevel: "info", LogFormat: "auto"}
+	return Common{Data: defaultData, LogLevel: "info", LogFormat: "auto", PageConfig: PageConfig{ReadyAge: Duration(time.Hour)}}
 }
 
 func defaultPublish() *PublishConfig {
@@ -136,7 +157,7 @@ func defaultSubscribe() *SubscribeConfig {
 
 func (c *Common) bind(f *pflag.FlagSet) {
 	f.Var((*pathFlag)(&c.Data), "data", "folder of identity, store and state, mode 0700")
-	f.StringVar(&c.HTTP, "http", c.HTTP, "address of the page, `HOST:PORT` (the page is not there yet)")
+	c.PageConfig.bind(f)
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "trace, debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "console, json or auto (console on a terminal)")
 }
@@ -175,9 +196,7 @@ func (c *Common) validate(f *faults) {
 	if !filepath.IsAbs(c.Data) {
 		f.add("data", "want an absolute path (got %q)", c.Data)
 	}
-	if c.HTTP != "" {
-		checkAddress(f, "http", c.HTTP)
-	}
+	c.PageConfig.validate(f)
 	if _, err := zerolog.ParseLevel(c.LogLevel); err != nil || c.LogLevel == "" {
 		f.add("log-level", "want trace, debug, info, warn or error (got %q)", c.LogLevel)
 	}
@@ -244,6 +263,9 @@ func (c *SubscribeConfig) validate() []string {
 	c.Common.validate(&f)
 	c.ServeConfig.validate(&f)
 	c.JoinConfig.validate(&f)
+	if c.HTTP != "" && !c.local() && c.ServeCert == "" {
+		f.add("http", "want an address on loopback, or serve-cert and serve-key for TLS (got %q)", c.HTTP)
+	}
 	checkDuration(&f, "trash", c.Trash)
 	checkDuration(&f, "rescan", c.Rescan)
 	dirs := make(map[string]string)
@@ -258,6 +280,13 @@ func (c *SubscribeConfig) validate() []string {
 		}
 		if _, err := parseMode(s.DirMode); err != nil {
 			f.add("share."+name+".dir-mode", "%v", err)
+		}
+		if _, err := index.NewRule(s.Index); err != nil {
+			f.add("share."+name+".index", "%v", err)
+		}
+		checkDuration(&f, "share."+name+".delete-grace", s.DeleteGrace)
+		if !slices.Contains([]string{"", adoptTrash, adoptKeep}, s.Adopt) {
+			f.add("share."+name+".adopt", "want %s or %s (got %q)", adoptTrash, adoptKeep, s.Adopt)
 		}
 	}
 	checkShares(&f, dirs, c.Data)

@@ -46,6 +46,11 @@ func mainHandler(s *publishService) http.Handler {
 	mux.HandleFunc("POST /v1/remotes/{name}/revoke", handle(func(r *http.Request, _ done) (done, error) {
 		return done{}, s.Revoke(r.Context(), r.PathValue("name"))
 	}))
+	for verb, do := range map[string]string{"sync": bus.OrderReconcile, "verify": bus.OrderVerify} {
+		mux.HandleFunc("POST /v1/remotes/{name}/"+verb, handle(func(r *http.Request, _ done) (done, error) {
+			return done{}, s.Order(r.PathValue("name"), do)
+		}))
+	}
 	mux.HandleFunc("POST /v1/remotes/{name}/shares", handle(func(r *http.Request, in sharesRequest) (done, error) {
 		return done{}, s.SetShares(r.Context(), r.PathValue("name"), in.Shares)
 	}))

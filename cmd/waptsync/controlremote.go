@@ -46,6 +46,10 @@ func remoteHandler(s *subscribeService) http.Handler {
 	mux.HandleFunc("POST /v1/shares/{name}/rescan", handle(func(r *http.Request, _ done) (done, error) {
 		return done{}, s.Reconcile(r.PathValue("name"))
 	}))
+	mux.HandleFunc("GET /v1/shares/{name}/trash", s.serveTrash)
+	mux.HandleFunc("POST /v1/shares/{name}/trash/empty", handle(func(r *http.Request, _ done) (done, error) {
+		return done{}, s.EmptyTrash(r.Context(), r.PathValue("name"))
+	}))
 	mux.HandleFunc("POST /v1/verify", func(w http.ResponseWriter, r *http.Request) {
 		var in verifyRequest
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {

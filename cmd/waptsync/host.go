@@ -16,7 +16,6 @@ type host[S interface{ Close() }] struct {
 
 // openMain starts a main as c says; its Run then publishes.
 func openMain(ctx context.Context, c *PublishConfig, version string, log zerolog.Logger) (*host[*publishService], error) {
-	noPage(c.Common, log)
 	return openHost(c.Data, log, func(data *dataDir) (*publishService, error) {
 		return startPublish(ctx, c, data, version, log)
 	}, mainHandler)
@@ -24,7 +23,6 @@ func openMain(ctx context.Context, c *PublishConfig, version string, log zerolog
 
 // openRemote starts a remote as c says; its Run then replicates.
 func openRemote(ctx context.Context, c *SubscribeConfig, version string, log zerolog.Logger) (*host[*subscribeService], error) {
-	noPage(c.Common, log)
 	return openHost(c.Data, log, func(data *dataDir) (*subscribeService, error) {
 		return startSubscribe(ctx, c, data, version, log)
 	}, remoteHandler)
@@ -54,10 +52,4 @@ func (h *host[S]) Close() {
 	h.control.Close()
 	h.service.Close()
 	h.data.Close()
-}
-
-func noPage(c Common, log zerolog.Logger) {
-	if c.HTTP != "" {
-		log.Debug().Str("http", c.HTTP).Msg("the page is not there yet: nothing listens on this address")
-	}
 }

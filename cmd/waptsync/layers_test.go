@@ -19,6 +19,7 @@ func TestArrowsPointDownOnly(t *testing.T) {
 		"waptsync/bus":                 {"waptsync/objects"},
 		"waptsync/publisher":           {"waptsync/bus", "waptsync/objects", "waptsync/index"},
 		"waptsync/subscriber":          {"waptsync/bus", "waptsync/objects", "waptsync/index"},
+		"waptsync/console":             {},
 		"waptsync/cmd/waptsync/sample": {},
 	}
 	seen := make(map[string]bool)

@@ -15,7 +15,7 @@ type manual struct{ bytes.Buffer }
 func newManual(name string, section int, version string) *manual {
 	m := new(manual)
 	// No date: the same source shall give the same page.
-	fmt.Fprintf(m, ".TH %q %d \"\" \"waptsync %s\" \"waptsync\"\n", strings.ToUpper(name), section, roff(version))
+	fmt.Fprintf(m, ".TH %s %d \"\" %s \"waptsync\"\n", argument(strings.ToUpper(name)), section, argument("waptsync "+version))
 	return m
 }
 
@@ -32,7 +32,12 @@ func roff(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (m *manual) section(name string) { fmt.Fprintf(m, ".SH %q\n", strings.ToUpper(roff(name))) }
+// argument is one argument of a request.
+func argument(text string) string {
+	return `"` + strings.ReplaceAll(roff(text), `"`, `\(dq`) + `"`
+}
+
+func (m *manual) section(name string) { fmt.Fprintf(m, ".SH %s\n", argument(strings.ToUpper(name))) }
 
 func (m *manual) text(text string) { fmt.Fprintln(m, roff(text)) }
 
@@ -63,7 +68,7 @@ func (m *manual) commands(parent *cobra.Command) {
 		if !c.IsAvailableCommand() || c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}
-		fmt.Fprintf(m, ".SS %q\n", roff(c.CommandPath()+strings.TrimPrefix(c.Use, c.Name())))
+		fmt.Fprintf(m, ".SS %s\n", argument(c.CommandPath()+strings.TrimPrefix(c.Use, c.Name())))
 		m.text(c.Short + ".")
 		if c.Long != "" {
 			fmt.Fprintln(m, ".PP")

@@ -46,10 +46,19 @@ func (a *app) runPublish(ctx context.Context, config *PublishConfig) error {
 	}
 	defer h.Close()
 	s := h.service
+	parts := []runner{s}
+	page, err := openMainPage(s, log)
+	if err != nil {
+		return err
+	}
+	if page != nil {
+		defer page.Close()
+		parts = append(parts, page)
+	}
 
 	log.Info().Str("listen", s.server.Addr()).Str("version", a.version).Int("shares", len(config.Shares)).Msg("publishing")
 	a.notify(log, "READY=1", fmt.Sprintf("STATUS=publishing %d shares on %s", len(config.Shares), s.server.Addr()))
-	err = s.Run(ctx)
+	err = runTogether(ctx, parts...)
 	a.notify(log, "STOPPING=1")
 	log.Info().Msg("stopping")
 	return err

@@ -80,7 +80,7 @@ func startPublish(ctx context.Context, c *PublishConfig, data *dataDir, version 
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s.service, err = bus.StartService(starting, s.server, bus.ServiceOptions{
-		Files: s.shares, Logs: s.logs, OnReport: s.takeReport, Log: log,
+		Files: s.shares, Logs: s.logs, OnReport: s.takeReport, Orders: s.orders, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -177,7 +177,7 @@ func (s *publishService) showRemote(r bus.Remote, c bus.Connection, connected bo
 	m := s.memory(r.Name)
 	out := mainRemote{
 		Connected: connected, Paused: r.Paused, Address: c.Address, Since: c.Since, RTT: c.RTT.Seconds(), Sent: c.Sent,
-		Host: m.last.Host, Version: m.last.Version, Reported: m.came, Shares: make(map[string]remoteShare),
+		Host: m.last.Host, Version: m.last.Version, Reported: m.came, Verified: m.last.Verified, Shares: make(map[string]remoteShare),
 	}
 	for share, n := range pending {
 		sh := m.share(share, connected, n, r.Added, now)

@@ -40,14 +40,18 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 		}
 		now := s.reports()
 		age := time.Since(sent)
-		due := age >= reportQuiet || age >= reportChanged && !reflect.DeepEqual(now, last) || becameLive(last, now)
+		due := age >= reportQuiet || s.hasNews.Swap(false) || age >= reportChanged && !reflect.DeepEqual(now, last) || becameLive(last, now)
 		if !due {
 			continue
 		}
-		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now}
+		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now, Taken: s.taken, Verified: s.lastVerified()}
 		fit(report)
-		if err := s.client.Report(ctx, report); err != nil {
+		orders, err := s.client.Consult(ctx, report)
+		if err != nil {
 			s.log.Debug().Err(err).Msg("the report did not reach the main; the next one will say the same")
+		}
+		if s.obey(ctx, orders) {
+			s.hasNews.Store(true)
 		}
 		sent, last = time.Now(), now
 	}

@@ -16,6 +16,9 @@ type reportMemory struct {
 	rates      map[string]float64 // bytes a second
 	// synced is when a share was last known to be level.
 	synced map[string]time.Time
+	// orders are those that the remote did not take yet; number is the newest's.
+	orders []bus.Order
+	number uint64
 }
 
 // rateSpan is the least time between two reports that a rate is made of.
@@ -33,6 +36,9 @@ func (m *reportMemory) take(r bus.Report, now time.Time) {
 			}
 		}
 		m.before, m.beforeTime, m.rates = received, now, rates
+	}
+	if r.Verified.Time.IsZero() { // its service began anew
+		r.Verified = m.last.Verified
 	}
 	m.last, m.came = r, now
 }

@@ -101,6 +101,8 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newIDCommand(),
 		a.newStatusCommand(),
 		a.newVerifyCommand(),
+		a.newTrashCommand(),
+		a.newConsoleCommand(),
 		a.newConfigCommand(),
 		a.newVersionCommand(),
 		a.newDocsCommand(),

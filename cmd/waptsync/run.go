@@ -51,3 +51,20 @@ func runAll[R runner](ctx context.Context, shares map[string]R) error {
 	}
 	return errors.Join(all...)
 }
+
+// runTogether runs all until ctx ends or one of them ends; then the others are
+// stopped too. It returns what they say, joined.
+func runTogether(ctx context.Context, all ...runner) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, r := range all {
+		wg.Go(func() {
+			defer cancel()
+			errs[i] = r.Run(ctx)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

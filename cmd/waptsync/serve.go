@@ -246,22 +246,3 @@ func (w debugWriter) Write(line []byte) (int, error) {
 	w.log.Debug().Msg(strings.TrimSpace(string(line)))
 	return len(line), nil
 }
-
-// runBoth runs the replication and, if there is one, the server of its copies,
-// until ctx ends or one of them cannot go on.
-func runBoth(ctx context.Context, s runner, agents *shareServer) error {
-	if agents == nil {
-		return s.Run(ctx)
-	}
-	defer agents.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() {
-		defer cancel()
-		served <- agents.Run(ctx)
-	}()
-	err := s.Run(ctx)
-	cancel()
-	return errors.Join(err, <-served)
-}

@@ -104,6 +104,7 @@ type mainRemote struct {
 	Host      string                 `json:"host,omitempty"`
 	Version   string                 `json:"version,omitempty"`
 	Reported  time.Time              `json:"reported,omitzero"` // when the last report came
+	Verified  bus.Verification       `json:"verified,omitzero"`
 	Shares    map[string]remoteShare `json:"shares"`
 }
 

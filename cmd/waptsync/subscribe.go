@@ -50,9 +50,22 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 	}
 	defer h.Close()
 	s := h.service
+	parts := []runner{s}
 	agents, err := openShareServer(config, log)
 	if err != nil {
 		return err
+	}
+	if agents != nil {
+		defer agents.Close()
+		parts = append(parts, agents)
+	}
+	page, err := openRemotePage(s, log)
+	if err != nil {
+		return err
+	}
+	if page != nil {
+		defer page.Close()
+		parts = append(parts, page)
 	}
 
 	log.Info().Str("name", s.membership.Name).Str("main", s.membership.Address).Str("version", a.version).Msg("subscribing")
@@ -63,7 +76,7 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 		defer close(shown)
 		progress(watching, stderr, log, s.Shares)
 	}()
-	err = runBoth(ctx, s, agents)
+	err = runTogether(ctx, parts...)
 	stopWatching()
 	<-shown
 	a.notify(log, "STOPPING=1")

@@ -8,11 +8,14 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"waptsync/bus"
+	"waptsync/index"
 	"waptsync/subscriber"
 )
 
@@ -26,12 +29,21 @@ type subscribeService struct {
 	client     *bus.Client
 	state      *subscriber.State
 	shares     map[string]*subscriber.Replica
+	fetched    func(time.Duration) // hears how long each fetch took; set before Run
+
+	taken     uint64 // number of the newest order; the reporter's own
+	verifying atomic.Bool
+	working   sync.WaitGroup // for what the main ordered
+	hasNews   atomic.Bool    // the main shall hear at once
+
+	mu       sync.Mutex
+	verified bus.Verification // the newest of all shares
 }
 
 // startSubscribe opens the state and begins to connect; Run then replicates.
 // It does not wait for the main. On an error nothing is left running.
 func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, version string, log zerolog.Logger) (_ *subscribeService, err error) {
-	s := &subscribeService{config: c, version: version, log: log, shares: make(map[string]*subscriber.Replica)}
+	s := &subscribeService{config: c, version: version, log: log, shares: make(map[string]*subscriber.Replica), fetched: func(time.Duration) {}}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -61,11 +73,16 @@ func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, vers
 func (s *subscribeService) openShare(name string) error {
 	c := s.config.Shares[name]
 	o := subscriber.Options{
-		Share: name, Dir: c.Dir, State: s.state, Bus: s.client,
+		Share: name, Dir: c.Dir, State: s.state,
+		Bus:   timedBus{s.client, func(d time.Duration) { s.fetched(d) }},
 		Trash: time.Duration(s.config.Trash), Rescan: time.Duration(s.config.Rescan), MinFree: int64(s.config.MinFree),
 		Logger: s.log,
 	}
+	o.DeleteGrace, o.KeepExtra = time.Duration(c.DeleteGrace), c.Adopt == adoptKeep
 	var err error
+	if o.Index, err = index.NewRule(c.indexPatterns()); err != nil {
+		return err
+	}
 	if o.Owner, err = parseOwner(c.Owner); err != nil {
 		return err
 	}
@@ -105,6 +122,7 @@ func (s *subscribeService) Run(ctx context.Context) error {
 	err := runAll(ctx, s.shares)
 	cancel()
 	<-reported
+	s.working.Wait()
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"waptsync/bus"
 	"waptsync/subscriber"
 )
 
@@ -49,17 +50,25 @@ func (s *subscribeService) serveVerify(w http.ResponseWriter, r *http.Request, i
 		_ = out.Encode(line)
 		_ = http.NewResponseController(w).Flush()
 	}
+	var all bus.Verification
+	whole := len(shares) == len(s.shares)
 	for _, share := range shares {
 		sum, err := s.Verify(r.Context(), share, in.Repair, func(f subscriber.Finding) {
 			say(verifyLine{Share: share, Difference: &difference{f.Path, f.What, f.Detail, f.Repaired}})
 		})
 		if err != nil {
 			say(verifyLine{Share: share, apiError: apiError{err.Error(), hintOf(err)}})
+			whole = false
 			continue
 		}
 		say(verifyLine{Share: share, Done: &verified{
 			Files: sum.Files, Bytes: sum.Bytes, Seconds: sum.Took.Seconds(),
-			Differences: sum.Bad + sum.Missing + sum.Extra + sum.Unreadable, Repaired: sum.Repaired,
+			Differences: differences(sum), Repaired: sum.Repaired,
 		}})
+		all.Files += sum.Files
+		all.Differences += differences(sum)
+	}
+	if whole {
+		s.noteVerified(all)
 	}
 }
