@@ -198,25 +198,6 @@ func (c *catalog) keeps(path string) bool {
 	return false
 }
 
-// guardian returns a visible index that names what lies at a path, or beneath
-// it; nil when it may go as far as the visible indexes are concerned.
-func (c *catalog) guardian(path string) *listing {
-	for _, cl := range c.claims[path] {
-		if cl.counted && cl.l.guards() {
-			return cl.l
-		}
-	}
-	if c.guarded[path] == 0 {
-		return nil
-	}
-	for _, l := range c.visible {
-		if l.guards() && l.under[path] > 0 {
-			return l
-		}
-	}
-	return nil
-}
-
 // freed returns the paths that only the old listing of an index guarded, when
 // next takes its place; next nil: the index goes.
 func (c *catalog) freed(old, next *listing) (paths []string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,11 @@ type TrashEntry struct {
 	Day  time.Time // of its removal, UTC
 	Name string    // of the folder in the trash
 	Size int64     // bytes
+}
+
+// File is where the entry lies, given the share's folder.
+func (e *TrashEntry) File(dir string) string {
+	return filepath.Join(dir, hidden, trashName, e.Name, filepath.FromSlash(e.Path))
 }
 
 // ListTrash calls fn for all that is in the trash, until it returns an error.
