@@ -91,7 +91,7 @@ func TestJoinsWhileTheMainScans(t *testing.T) {
 	for range scaled(1, 3, 30) {
 		m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 		for i := range 6 {
-			sparse(t, rng, int64(scaled(30, 100, 1000))*1_000_000, m.dir("wapt"), fmt.Sprintf("file%d", i))
+			sparse(t, rng, int64(scaled(30, 100, 300))*1_000_000, m.dir("wapt"), fmt.Sprintf("file%d", i))
 		}
 		m.start()
 		m.admit(r)
