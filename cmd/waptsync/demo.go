@@ -87,6 +87,11 @@ func (a *app) runDemo(ctx context.Context, o demoOptions) (err error) {
 	if err := d.start(ctx); err != nil {
 		return err
 	}
+	if !o.once { // the page is for who looks on
+		if err := d.openPage(ctx); err != nil {
+			return err
+		}
+	}
 	err = d.play(ctx, o.once)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // Ctrl-C is how it ends
@@ -122,6 +127,18 @@ func (d *demo) start(ctx context.Context) error {
 		d.run(ctx, name, r.host.service)
 		d.say("remote    %s", filepath.Join(d.dir, name, "www"))
 	}
+	return nil
+}
+
+// openPage serves the main's page; the log has the link for its first visitor.
+func (d *demo) openPage(ctx context.Context) error {
+	d.main.service.config.HTTP = "127.0.0.1:0"
+	page, err := openMainPage(d.main.service, d.log)
+	if err != nil {
+		return err
+	}
+	d.run(ctx, "page", page)
+	d.say("page      https://%s", page.listener.Addr())
 	return nil
 }
 
