@@ -88,7 +88,7 @@ func newDebian(t *testing.T) *debian {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := try(t, "debootstrap", "--variant=minbase", "--cache-dir="+cache, string(code[1]), d.root); err != nil {
+	if out, err := try(t, "debootstrap", "--variant=minbase", "--include=systemd-sysv", "--cache-dir="+cache, string(code[1]), d.root); err != nil {
 		t.Skipf("no Debian can be had here: %s", out[max(0, len(out)-500):])
 	}
 	return d
@@ -173,6 +173,7 @@ func checkDebs(t *testing.T, dir string) {
 		d.run(t, "waptsync", "config", "check", role, "-c", "/etc/waptsync/"+role+".toml")
 	}
 
+	d.checkUnits(t)
 	d.replicate(t)
 
 	conf := d.path("etc/waptsync/publish.toml")
