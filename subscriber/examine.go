@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"runtime"
 	"strings"
 
 	"waptsync/bus"
@@ -102,6 +103,9 @@ func planOf(k bus.Kind) plan {
 func decided(ev *bus.Event) *problem {
 	if err := bus.ValidPath(ev.Path); err != nil {
 		return problemOf("judging the path", err)
+	}
+	if err := refusedOn(runtime.GOOS, ev); err != nil {
+		return problemOf("judging the name", err)
 	}
 	if ev.Kind == bus.KindSymlink && !staysInside(ev.Path, ev.Target) {
 		return problemOf("judging the link", errOutside)

@@ -113,8 +113,9 @@ func eachName(f *folder, fn func(name string) error) error {
 	}
 }
 
-// name returns a name that nothing in the stage has.
-func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 36) }
+// name returns a name that nothing in the stage has. Of digits only, since
+// letters would sooner or later make "con" and "nul", which Windows refuses.
+func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 10) }
 
 // partName is where a content of several objects is put together: the same name
 // after a restart, so that it goes on.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"time"
 
 	"waptsync/bus"
@@ -26,17 +27,22 @@ func (f *folder) close() {}
 func (f *folder) at(name string) string { return path.Join(f.path, name) }
 
 func (f *folder) child(name string) (*folder, error) {
-	fi, err := f.root.Lstat(f.at(name))
+	st, err := f.lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	if !fi.IsDir() {
+	if st.kind != bus.KindDir {
 		return nil, errNotDir
 	}
 	return &folder{root: f.root, path: f.at(name)}, nil
 }
 
+// lstat sees nothing where Windows would take the name for another one, so that
+// the deletion of such a name deletes nothing.
 func (f *folder) lstat(name string) (stat, error) {
+	if runtime.GOOS == "windows" && oddOnWindows(name) != "" {
+		return stat{}, &fs.PathError{Op: "lstat", Path: name, Err: fs.ErrNotExist}
+	}
 	fi, err := f.root.Lstat(f.at(name))
 	if err != nil {
 		return stat{}, err
