@@ -42,7 +42,6 @@ type Client struct {
 	log        zerolog.Logger
 	events     *link
 	bulk       *link
-	replies    *replyRouter
 	inFlight   *semaphore.Weighted // content bytes
 
 	mu        sync.Mutex
@@ -68,11 +67,11 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 		changes:    make(chan struct{}),
 		feeds:      map[string]*Feed{},
 	}
-	events, err := newLink(&o, "events", eventsPing, eventsPings, c.eventsChanged)
+	events, err := newLink(&o, "events", eventsPing, eventsPings, false, c.eventsChanged)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the main: %w", err)
 	}
-	bulk, err := newLink(&o, "bulk", bulkPing, bulkPings, c.update)
+	bulk, err := newLink(&o, "bulk", bulkPing, bulkPings, true, c.update)
 	if err != nil {
 		events.conn.Close()
 		return nil, fmt.Errorf("connecting to the main: %w", err)
@@ -80,7 +79,7 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 	c.mu.Lock()
 	c.events, c.bulk = events, bulk
 	c.mu.Unlock()
-	if c.replies, err = newReplyRouter(bulk); err != nil {
+	if err := bulk.answers.subscribe(bulk.conn); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connecting to the main: %w", err)
 	}
@@ -260,7 +259,7 @@ func requestError(ctx context.Context, err error) error {
 
 // Received are bytes read from both connections since Connect.
 func (c *Client) Received() int64 {
-	return int64(c.events.conn.Stats().InBytes + c.bulk.conn.Stats().InBytes)
+	return c.events.received() + c.bulk.received()
 }
 
 // Close closes the connections.

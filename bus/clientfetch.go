@@ -111,8 +111,8 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 		err = c.exchange(ctx, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
 			f.nonce, r.nonce = n, n
 			return r.append(nil)
-		}, func(m *nats.Msg) (bool, error) {
-			err := f.take(m.Data)
+		}, func(m *answer) (bool, error) {
+			err := f.take(m.data)
 			if errors.Is(err, errBadReply) {
 				err = fmt.Errorf("%w: %w", ErrInterrupted, err)
 			}
@@ -131,12 +131,12 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 
 // exchange sends a request on the bulk connection and hands on the messages of
 // its answer until take says that it was the last.
-func (c *Client) exchange(ctx context.Context, share, subject string, request func(nonce) []byte, take func(*nats.Msg) (last bool, err error)) error {
+func (c *Client) exchange(ctx context.Context, share, subject string, request func(nonce) []byte, take func(*answer) (last bool, err error)) error {
 	up, down, trouble := c.bulk.state()
 	if !up {
 		return fmt.Errorf("%w: %w", ErrNotConnected, trouble)
 	}
-	n, reply, answers, closeIt := c.replies.open()
+	n, reply, answers, closeIt := c.bulk.answers.open()
 	defer closeIt()
 	denied, end := c.bulk.denials.watch(subject)
 	defer end()
@@ -145,14 +145,16 @@ func (c *Client) exchange(ctx context.Context, share, subject string, request fu
 	}
 	silence := time.NewTimer(answerSilence)
 	defer silence.Stop()
-	last, traffic := time.Now(), c.bulk.conn.Stats().InMsgs
+	last, traffic := time.Now(), c.bulk.messages()
 	for {
 		select {
 		case m := <-answers:
-			if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+			if len(m.data) == 0 && m.header.Get("Status") == "503" {
 				return requestError(ctx, nats.ErrNoResponders)
 			}
-			if done, err := take(m); done || err != nil {
+			done, err := take(&m)
+			m.free()
+			if done || err != nil {
 				return err
 			}
 			last = time.Now()
@@ -166,7 +168,7 @@ func (c *Client) exchange(ctx context.Context, share, subject string, request fu
 			if waited := time.Since(last); waited > answerPatience {
 				return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, waited.Round(time.Second))
 			}
-			if now := c.bulk.conn.Stats().InMsgs; now != traffic {
+			if now := c.bulk.messages(); now != traffic {
 				traffic = now
 			} else if err := c.bulk.probe(ctx, answerSilence); err != nil {
 				return fmt.Errorf("%w: %w", ErrInterrupted, err)

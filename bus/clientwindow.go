@@ -90,24 +90,24 @@ func (c *Client) windowOnce(ctx context.Context, share string, ids []objects.ID,
 	if err != nil {
 		return false, err
 	}
-	err = c.exchange(ctx, share, apiPrefix+".DIRECT.GET."+objectsStream(share), func(nonce) []byte { return request }, func(m *nats.Msg) (bool, error) {
-		switch status := m.Header.Get("Status"); status {
+	err = c.exchange(ctx, share, apiPrefix+".DIRECT.GET."+objectsStream(share), func(nonce) []byte { return request }, func(m *answer) (bool, error) {
+		switch status := m.header.Get("Status"); status {
 		case "":
 			// The bytes say themselves which object they are. What is damaged
 			// is none of those wanted, so it is missing.
-			if id := objects.Sum(m.Data); wanted[id] {
+			if id := objects.Sum(m.data); wanted[id] {
 				delete(wanted, id)
-				return false, sink(id, m.Data)
+				return false, sink(id, m.data)
 			}
 			return false, nil
 		case "204":
-			pending, _ := strconv.Atoi(m.Header.Get("Nats-Num-Pending"))
+			pending, _ := strconv.Atoi(m.header.Get("Nats-Num-Pending"))
 			more = pending > 0
 			return true, nil
 		case "404", "413":
 			return true, nil
 		default:
-			return true, fmt.Errorf("the main answers: %s %s", status, m.Header.Get("Description"))
+			return true, fmt.Errorf("the main answers: %s %s", status, m.header.Get("Description"))
 		}
 	})
 	return more, err

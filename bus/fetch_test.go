@@ -52,14 +52,14 @@ func TestManySmallFilesComeInFewMessages(t *testing.T) {
 		want[i] = randomBytes(i % 1000)
 		items[i] = b.files.add(t, fmt.Sprintf("wapt-host/%d.wapt", i), want[i])
 	}
-	before := c.bulk.conn.Stats().InMsgs
+	before := c.bulk.messages()
 	got, errs := collect(t, c, items)
 	for i := range items {
 		if errs[i] != nil || !bytes.Equal(got[i], want[i]) {
 			t.Fatalf("item %d: %d bytes of %d, %v", i, len(got[i]), len(want[i]), errs[i])
 		}
 	}
-	if n := c.bulk.conn.Stats().InMsgs - before; n > 2<<20/MaxPiece+10 {
+	if n := c.bulk.messages() - before; n > 2<<20/MaxPiece+10 {
 		t.Errorf("2 MB came in %d messages", n)
 	}
 	if served := b.service.Served(); served != int64(len(bytes.Join(want, nil))) {

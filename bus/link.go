@@ -34,8 +34,9 @@ const (
 // link is one connection of a remote to its main, which is made again for ever.
 type link struct {
 	conn    *nats.Conn
-	inbox   string // prefix of its own inboxes
-	changed func() // called after each change, without the lock
+	inbox   string       // prefix of its own inboxes
+	changed func()       // called after each change, without the lock
+	answers *replyRouter // takes answers out of what comes, or nil
 	denials denials
 
 	mu      sync.Mutex
@@ -44,8 +45,8 @@ type link struct {
 	trouble error
 }
 
-// newLink starts connecting and returns at once.
-func newLink(o *ClientOptions, name string, ping time.Duration, pings int, changed func()) (*link, error) {
+// newLink starts connecting and returns at once. A bulk link has answers.
+func newLink(o *ClientOptions, name string, ping time.Duration, pings int, bulk bool, changed func()) (*link, error) {
 	l := &link{
 		inbox:   inboxPrefix + "." + o.Membership.Inbox + "." + name,
 		changed: changed,
@@ -56,6 +57,11 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 	tlsConfig, err := o.Membership.tls()
 	if err != nil {
 		return nil, err
+	}
+	dialer := &lateDialer{tls: tlsConfig}
+	if bulk {
+		l.answers = newReplyRouter(l.inbox)
+		dialer.wrap = l.answers.wrap
 	}
 	auth, err := o.Identity.nkeyOption()
 	if err != nil {
@@ -68,7 +74,7 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 		nats.TLSHandshakeFirst(),
 		nats.Name("waptsync "+o.Membership.Name+" "+name),
 		nats.CustomInboxPrefix(l.inbox),
-		nats.SetCustomDialer(&lateDialer{tls: tlsConfig}),
+		nats.SetCustomDialer(dialer),
 		nats.SkipHostLookup(), // the dialer looks up, and tries IPv6 and IPv4 side by side
 		nats.Timeout(linkDialTimeout),
 		nats.RetryOnFailedConnect(true),
@@ -136,15 +142,33 @@ func (l *link) state() (up bool, down <-chan struct{}, trouble error) {
 	return l.up, l.down, l.trouble
 }
 
+// messages are those that came over the link since the start.
+func (l *link) messages() uint64 {
+	n := l.conn.Stats().InMsgs
+	if l.answers != nil {
+		n += uint64(l.answers.messages.Load())
+	}
+	return n
+}
+
+// received are their bytes.
+func (l *link) received() int64 {
+	n := int64(l.conn.Stats().InBytes)
+	if l.answers != nil {
+		n += l.answers.bytes.Load()
+	}
+	return n
+}
+
 // probe returns nil if the connection shows life within d: an answer to a
 // ping, or any message, behind which the answer may have to wait. Else it has
 // the connection made anew.
 func (l *link) probe(ctx context.Context, d time.Duration) error {
-	before := l.conn.Stats().InMsgs
+	before := l.messages()
 	pingCtx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	err := l.conn.FlushWithContext(pingCtx)
-	if err == nil || ctx.Err() != nil || l.conn.Stats().InMsgs != before {
+	if err == nil || ctx.Err() != nil || l.messages() != before {
 		return nil
 	}
 	l.conn.ForceReconnect() // fails only on a closed connection
@@ -170,6 +194,7 @@ var errNotYet = errors.New("connecting in the background")
 type lateDialer struct {
 	dialled atomic.Bool
 	tls     *tls.Config
+	wrap    func(net.Conn) net.Conn // if not nil, what nats.go gets in place of the connection
 }
 
 // SkipTLSHandshake tells nats.go that the connection has had its handshake.
@@ -190,6 +215,9 @@ func (d *lateDialer) Dial(network, address string) (net.Conn, error) {
 	if err := secured.HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("TLS with the main: %w", explainTLS(err))
+	}
+	if d.wrap != nil {
+		return d.wrap(secured), nil
 	}
 	return secured, nil
 }

@@ -4,8 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"strings"
+	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 )
@@ -13,44 +14,91 @@ import (
 // replyRouter hands the messages of many answers, which come to one
 // subscription, to who asked. The subject's last token is the request's nonce.
 type replyRouter struct {
-	prefix string
+	prefix []byte
+
+	messages, bytes atomic.Int64 // of answers, since the start
 
 	mu      sync.Mutex
-	waiting map[string]chan *nats.Msg
+	waiting map[string]chan answer
 }
 
 // maxReplyMessages bounds the messages of one answer that nobody has read yet.
 // The bytes are bounded by what was asked for.
 const maxReplyMessages = 512
 
-func newReplyRouter(l *link) (*replyRouter, error) {
-	r := &replyRouter{prefix: l.inbox + ".reply.", waiting: map[string]chan *nats.Msg{}}
-	if _, err := l.conn.Subscribe(r.prefix+"*", r.route); err != nil {
-		return nil, fmt.Errorf("subscribing to the inbox of answers: %w", err)
-	}
-	return r, nil
+// answer is one message of an answer.
+type answer struct {
+	header nats.Header // nil if it has none
+	data   []byte
+	buffer *[answerBuffer]byte // what data lies in, or nil
 }
 
-func (r *replyRouter) route(m *nats.Msg) {
+// answerBuffer holds what the fetch service sends, and most objects.
+const answerBuffer = 64 << 10
+
+var answerBuffers = sync.Pool{New: func() any { return new([answerBuffer]byte) }}
+
+// newAnswer returns one with n bytes of data.
+func newAnswer(n int) answer {
+	if n > answerBuffer {
+		return answer{data: make([]byte, n)}
+	}
+	b := answerBuffers.Get().(*[answerBuffer]byte)
+	return answer{data: b[:n], buffer: b}
+}
+
+// free lets the data's memory be used for other answers.
+func (a *answer) free() {
+	if a.buffer != nil {
+		answerBuffers.Put(a.buffer)
+	}
+	*a = answer{}
+}
+
+// newReplyRouter makes the router of a connection with that inbox, which has to
+// be wrapped.
+func newReplyRouter(inbox string) *replyRouter {
+	return &replyRouter{prefix: []byte(inbox + ".reply."), waiting: map[string]chan answer{}}
+}
+
+// wrap takes the answers out of what comes over a connection.
+func (r *replyRouter) wrap(c net.Conn) net.Conn { return &splitter{Conn: c, answers: r} }
+
+// subscribe has the server send answers.
+func (r *replyRouter) subscribe(c *nats.Conn) error {
+	_, err := c.Subscribe(string(r.prefix)+"*", func(*nats.Msg) {
+		// Never: the splitter took it.
+	})
+	if err != nil {
+		return fmt.Errorf("subscribing to the inbox of answers: %w", err)
+	}
+	return nil
+}
+
+// route hands a message to who waits for it. size is what it took on the wire.
+func (r *replyRouter) route(token []byte, a answer, size int) {
+	r.messages.Add(1)
+	r.bytes.Add(int64(size))
 	r.mu.Lock()
-	ch := r.waiting[strings.TrimPrefix(m.Subject, r.prefix)]
+	ch := r.waiting[string(token)]
 	r.mu.Unlock()
 	select {
-	case ch <- m: // never, if nobody waits any more
+	case ch <- a: // never, if nobody waits any more
 	default:
-		// The reader notices the gap.
+		a.free() // the reader notices the gap
 	}
 }
 
-// open returns a new nonce, the subject for its answers, and the channel on which they come until close.
-func (r *replyRouter) open() (n nonce, subject string, answers <-chan *nats.Msg, closeIt func()) {
+// open returns a new nonce, the subject for its answers, and the channel on
+// which they come until close. Who takes one from it frees it.
+func (r *replyRouter) open() (n nonce, subject string, answers <-chan answer, closeIt func()) {
 	rand.Read(n[:]) // never fails, says its documentation
 	token := hex.EncodeToString(n[:])
-	ch := make(chan *nats.Msg, maxReplyMessages)
+	ch := make(chan answer, maxReplyMessages)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting[token] = ch
-	return n, r.prefix + token, ch, func() {
+	return n, string(r.prefix) + token, ch, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.waiting, token)
