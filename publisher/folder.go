@@ -164,11 +164,27 @@ func (f *folder) link(p string) (string, error) {
 	if end := path.Join(path.Dir(p), target); end == ".." || strings.HasPrefix(end, "../") {
 		return "", errLink("link out of the share to " + target)
 	}
+	if climbsBehindName(target) {
+		return "", errLink("link with .. behind a name to " + target)
+	}
 	// Following may pass other links. One that leads nowhere yet is fine.
 	if _, err := f.root.Stat(p); err != nil && absent(err) != nil {
 		return "", errLink("link that cannot be followed inside the share to " + target)
 	}
 	return target, nil
+}
+
+// climbsBehindName says whether target has a ".." behind a name. The name may be
+// a link, now or later, and no remote could tell where the target leads.
+func climbsBehindName(target string) bool {
+	named := false
+	for element := range strings.SplitSeq(target, "/") {
+		if element == ".." && named {
+			return true
+		}
+		named = named || element != "" && element != "." && element != ".."
+	}
+	return false
 }
 
 // open opens the file at p for reading, without waiting for a fifo's writer or

@@ -214,21 +214,23 @@ func staysInside(p, target string) bool {
 		return false
 	}
 	dir, _ := split(p)
-	// The link's own folder must not be left upwards at any point: "a/../.." is
-	// judged by its parts, since path.Join would resolve names that may be links.
+	// Only the elements of the link's own folder are known to be directories. A
+	// name in the target may be a link, now or later, so what ".." behind it means
+	// cannot be told: "d/top/../secret" leads out where d/top is a link to "..".
 	depth := 0
 	if dir != "" {
 		depth = strings.Count(dir, "/") + 1
 	}
+	named := false
 	for element := range strings.SplitSeq(target, "/") {
 		switch element {
 		case "", ".":
 		case "..":
-			if depth--; depth < 0 {
+			if depth--; depth < 0 || named {
 				return false
 			}
 		default:
-			depth++
+			named = true
 		}
 	}
 	return !ignored(path.Join(dir, target))
