@@ -111,6 +111,13 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 			return fmt.Errorf("object %d is missing after all was asked for", i)
 		}
 	}
+	// Each object is what the manifest names; that they make the digest is so far
+	// the main's word only.
+	if len(m.Objects) > 1 {
+		if err := objects.Verify(ctx, f, m.Size, ev.Content.Digest); err != nil {
+			return fmt.Errorf("verifying the whole: %w", err)
+		}
+	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("syncing the staged file: %w", err)
 	}
