@@ -83,5 +83,5 @@ func aptGoesOn(begin time.Time) bool {
 	case long():
 		return time.Since(begin) < 5*time.Minute
 	}
-	return time.Since(begin) < time.Duration(scaled(5, 10, 0))*time.Second
+	return time.Since(begin) < time.Duration(scaled(4, 7, 0))*time.Second
 }

@@ -30,7 +30,7 @@ func TestFewFileDescriptors(t *testing.T) {
 	if _, err := exec.LookPath("prlimit"); err != nil {
 		t.Skip(err)
 	}
-	for _, limit := range []int{256, 64, 40} {
+	for _, limit := range []int{256, 64, 40}[:scaled(2, 2, 3)] {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			s := stock(t)
 			few := []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit)}
@@ -43,7 +43,7 @@ func TestFewFileDescriptors(t *testing.T) {
 			for range 10 {
 				s.change()
 			}
-			equal := poll(15*time.Second, pollTreeEvery, func() bool {
+			equal := poll(5*time.Second, pollTreeEvery, func() bool {
 				for _, share := range []string{"wapt", "wapt-host"} {
 					if d, err := s.trees.differences(s.m.dir(share), s.r.dir(share)); err != nil || len(d) > 0 {
 						return false
