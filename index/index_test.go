@@ -102,7 +102,7 @@ func TestReadTellsWhatIsNamed(t *testing.T) {
 	debian := "Package: hello\nFilename: pool/main/h/hello_1_amd64.deb\nSize: 10\nMD5sum: " + md5A + "\nSHA1: 1111111111111111111111111111111111111111\nSHA256: " + sha256A + "\n\n"
 	flat := "Package: hello\nFilename: ./hello_1_amd64.deb\nSize: 10\nSHA256: " + sha256A + "\n"
 	sources := "Package: hello\nDirectory: pool/main/h\nFiles:\n " + md5A + " 3 hello_1.dsc\n " + md5A + " 4 hello_1.tar.xz\nChecksums-Sha256:\n " + sha256A + " 3 hello_1.dsc\n"
-	release := "Origin: x\nMD5Sum:\n " + md5A + " 9 main/binary-amd64/Packages\nSHA1:\n 11 9 main/binary-amd64/Packages\nSHA256:\n " + sha256A + " 9 main/binary-amd64/Packages\n " + sha256A + " 5 main/binary-amd64/Packages.gz\n"
+	release := "Origin: x\nMD5Sum:\n " + md5A + " 9 main/binary-amd64/Packages\nSHA1:\n 11 9 main/binary-amd64/Packages\nSHA256:\n " + sha256A + " 9 main/binary-amd64/Packages\n " + sha256A + " 5 main/binary-amd64/Packages.gz\n " + sha256A + " 7 Release\n"
 	tests := []struct {
 		name, path string
 		data       []byte

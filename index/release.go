@@ -6,7 +6,8 @@ import (
 
 // readRelease reads the checksums of Debian's Release, and of InRelease, which
 // is the same text within a clear signature (RFC 9580, section 7). Only MD5Sum
-// and SHA256 are read; every name is optional, and relative to the folder.
+// and SHA256 are read; every name is optional, and relative to the folder. What it
+// says of itself is left out.
 func readRelease(l *lines, folder string) ([]Entry, error) {
 	var (
 		out    []Entry
@@ -28,6 +29,11 @@ func readRelease(l *lines, folder string) ([]Entry, error) {
 		f := strings.Fields(line)
 		if len(f) != 3 {
 			return nil, l.fault("want digest, size and name, have %q", line)
+		}
+		if Rank(f[2]) > 0 && !strings.Contains(f[2], "/") {
+			// apt-ftparchive lists the Release file that lay there before, and
+			// InRelease repeats that: nobody can look it up.
+			continue
 		}
 		e := Entry{Optional: true}
 		if err := e.fill(folder, f[2], f[1], l); err != nil {

@@ -62,7 +62,7 @@ func (s *selection) sort() {
 		if it.phase != phaseWork && it.phase != phaseReady {
 			continue
 		}
-		if it.phase == phaseReady && it.fail != nil {
+		if it.failed() {
 			s.failed = append(s.failed, it) // it only moves to the waiting bucket
 			continue
 		}
@@ -241,7 +241,7 @@ func (s *selection) holdDeletions() {
 	var blind []string
 	oldest := ^uint64(0)
 	for _, x := range s.w.items {
-		if x.phase == phaseDone || x.phase == phaseCommitting || x.chosen || x.fail != nil {
+		if x.phase == phaseDone || x.phase == phaseCommitting || x.chosen || x.failed() {
 			continue
 		}
 		if x.index && x.listing == nil && s.c.readable(x.path) == nil {
@@ -268,6 +268,9 @@ func (s *selection) holdDeletions() {
 		}
 	}
 }
+
+// failed says whether the item only moves to the waiting bucket.
+func (it *item) failed() bool { return it.phase == phaseReady && it.fail != nil }
 
 // readable returns the visible index at a path, if it could be read.
 func (c *catalog) readable(path string) *listing {
@@ -366,7 +369,7 @@ func (s *selection) meets(cl *claim, x *item) bool {
 func (s *selection) oldest() uint64 {
 	oldest := ^uint64(0)
 	for _, it := range s.w.items {
-		if it.phase != phaseDone && !it.chosen && it.fail == nil && !it.deletion() {
+		if it.phase != phaseDone && !it.chosen && !it.failed() && !it.deletion() {
 			oldest = min(oldest, it.since)
 		}
 	}
