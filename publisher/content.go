@@ -55,6 +55,11 @@ func (p *Publisher) Open(path string, digest objects.ID) (bus.ContentReader, err
 	case err != nil && (absent(err) == nil || errors.Is(err, errNotFile)):
 		return nil, p.changed(path)
 	case err != nil:
+		// A link that leads out, or nowhere, has an error of its own, and is no
+		// failure: what was published is not there any more.
+		if now, lerr := s.folder.look(path); lerr == nil && (!now.ok || now.kind != bus.KindFile) {
+			return nil, p.changed(path)
+		}
 		return nil, &bus.FetchError{Code: bus.FetchFailed, Text: fmt.Sprintf("opening %q: %s", path, cause(err))}
 	case !e.sameFile(st):
 		_ = file.Close()
