@@ -111,7 +111,14 @@ func TestFolderSwappedForALinkLetsNothingOut(t *testing.T) {
 		t.Errorf("the folder outside: %v %v", fi, err)
 	}
 	// Whatever was left there, comparing the folder mends.
+	must(t, os.WriteFile(r.path("extra"), []byte("goes when it has begun"), 0o644))
 	r.r.Reconcile()
+	waitFor(t, 20*time.Second, func() string {
+		if _, err := os.Stat(r.path("extra")); err == nil {
+			return "the folder was not compared"
+		}
+		return ""
+	})
 	r.reached()
 	r.same()
 	if after := snapshot(t, canary); len(after) != len(before) {
