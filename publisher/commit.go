@@ -46,6 +46,9 @@ func (s *session) startCommit() {
 	events := make([]*bus.Event, len(s.batch))
 	for i, w := range s.batch {
 		events[i] = w.event
+		if w.event.Kind == bus.KindFile {
+			s.announced.Store(w.path, entryOf(w.event))
+		}
 	}
 	s.group.Go(func() {
 		seq, err := s.commit(s.ctx, events)
@@ -102,6 +105,7 @@ func (s *session) settleCommit(c committed) {
 			s.tree.put(w.path, entryOf(w.event))
 		}
 	}
+	s.announced.Clear()
 	s.p.appended(len(batch), now, marked)
 	for _, w := range batch {
 		if w.event.Kind == bus.KindMarker {

@@ -139,6 +139,11 @@ func (p *Publisher) published(path string, digest objects.ID) (*session, entry, 
 	if s == nil {
 		return nil, entry{}, errNotPublished
 	}
+	if v, ok := s.announced.Load(path); ok {
+		if e := v.(entry); e.digest == digest {
+			return s, e, nil
+		}
+	}
 	e, ok := s.tree.get(path)
 	if !ok || e.kind != bus.KindFile || e.digest != digest {
 		return nil, entry{}, gone(path)

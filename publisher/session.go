@@ -47,6 +47,10 @@ type session struct {
 	problems   *problemBook
 	generation uuid.UUID
 
+	// announced are the files of the batch that is being appended: a remote may
+	// have their events, and ask for the content, before the tree has them.
+	announced sync.Map // path → entry
+
 	works  map[string]*work
 	times  timetable
 	small  queue

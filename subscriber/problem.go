@@ -57,7 +57,9 @@ func problemOf(op string, err error) *problem {
 	case errors.Is(err, syscall.EROFS):
 		p.hint = "the file system is read-only; look for disk errors in the kernel's log"
 	case errors.As(err, &fetch) && fetch.Code == bus.FetchGone:
-		p.hint, p.slow = "the main holds this version no more; a newer event follows", true
+		// Tried again soon all the same: the main may have refused only because it
+		// was looking at the file again, and then no newer event follows.
+		p.hint = "the main holds this version no more; a newer event follows"
 	case errors.As(err, &fetch) && fetch.Code == bus.FetchFailed:
 		p.hint = "look at the main's log: it could not read the file"
 	}

@@ -84,16 +84,6 @@ func (c *tally) fail(kind, format string, args ...any) {
 	}
 }
 
-func (c *tally) failed() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, k := range c.failures {
-		n += k
-	}
-	return n
-}
-
 func (c *tally) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
