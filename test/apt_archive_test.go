@@ -23,10 +23,13 @@ const keptGenerations = 3
 // first, then the indexes by their digests, the indexes, Release; and what no
 // index of the last generations names goes last. One goroutine at a time.
 type archive struct {
-	t          *testing.T
-	rng        *random
-	root       string
-	byHash     bool
+	t      *testing.T
+	rng    *random
+	root   string
+	byHash bool
+	// itself: Release names the Release before it, as apt-ftparchive makes it
+	// where nobody told it not to look at that name.
+	itself     bool
 	packages   []string
 	versions   map[string]int
 	generation int
@@ -35,9 +38,9 @@ type archive struct {
 	current   map[string]string // package to pool file, relative to root
 }
 
-func newArchive(t *testing.T, rng *random, root string, byHash bool, packages int) *archive {
+func newArchive(t *testing.T, rng *random, root string, byHash, itself bool, packages int) *archive {
 	t.Helper()
-	a := &archive{t: t, rng: rng, root: root, byHash: byHash, versions: map[string]int{},
+	a := &archive{t: t, rng: rng, root: root, byHash: byHash, itself: itself, versions: map[string]int{},
 		forgotten: map[int][]string{}, current: map[string]string{}}
 	for i := range packages {
 		name := fmt.Sprintf("wstest%02d", i)
@@ -134,6 +137,10 @@ func (a *archive) release(dist string) []byte {
 	a.t.Helper()
 	args := []string{"-o", "APT::FTPArchive::Release::Suite=stable", "-o", "APT::FTPArchive::Release::Components=main",
 		"-o", "APT::FTPArchive::Release::Architectures=amd64"}
+	if !a.itself {
+		args = append(args, "-o", "APT::FTPArchive::Release::Default-Patterns=false",
+			"-o", "APT::FTPArchive::Release::Patterns::=Packages", "-o", "APT::FTPArchive::Release::Patterns::=Packages.gz")
+	}
 	if a.byHash {
 		args = append(args, "-o", "APT::FTPArchive::Release::Acquire-By-Hash=yes")
 	}

@@ -20,20 +20,21 @@ func TestAptNeverMissesANamedFile(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		name   string
-		byHash bool
+		name           string
+		byHash, itself bool
 	}{
-		{"by-hash", true},
-		{"without by-hash", false},
+		{"by-hash", true, false},
+		{"without by-hash", false, false},
+		{"Release names itself", true, true},
 	} {
-		t.Run(c.name, func(t *testing.T) { runApt(t, c.byHash) })
+		t.Run(c.name, func(t *testing.T) { runApt(t, c.byHash, c.itself) })
 	}
 }
 
-func runApt(t *testing.T, byHash bool) {
+func runApt(t *testing.T, byHash, itself bool) {
 	rng := newRandom(t)
 	sys := waptsyncSystem(t, []string{"colmar", "ulm"}, "debian")
-	a := newArchive(t, seeded(rng.Uint64()), sys.dir("debian"), byHash, 12)
+	a := newArchive(t, seeded(rng.Uint64()), sys.dir("debian"), byHash, itself, 12)
 	sys.startMain()
 	for _, r := range sys.remotes {
 		r.start()
@@ -79,9 +80,9 @@ func runApt(t *testing.T, byHash bool) {
 func aptGoesOn(begin time.Time) bool {
 	switch {
 	case *soakFor > 0:
-		return time.Since(begin) < *soakFor/2
+		return time.Since(begin) < *soakFor/3
 	case long():
-		return time.Since(begin) < 5*time.Minute
+		return time.Since(begin) < 3*time.Minute
 	}
 	return time.Since(begin) < time.Duration(scaled(4, 7, 0))*time.Second
 }
