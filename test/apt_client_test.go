@@ -46,18 +46,21 @@ func (c *aptTally) String() string {
 		c.updates, c.downloads, n, len(c.releases), list(c.meanwhile), list(c.failures))
 }
 
+const aptMismatch = "hash-sum mismatch"
+
 // aptClient is apt with a state of its own.
 type aptClient struct {
 	*client
 	dir      string
 	packages []string
 	tally    *aptTally
+	byHash   bool
 	seen     map[string]bool
 }
 
-func newAptClient(t *testing.T, name, folder string, packages []string, c *aptTally) *aptClient {
+func newAptClient(t *testing.T, name, folder string, packages []string, byHash bool, c *aptTally) *aptClient {
 	t.Helper()
-	a := &aptClient{client: newClient(t, name, folder, nil, nil, 10*time.Millisecond), dir: t.TempDir(), packages: packages, tally: c, seen: map[string]bool{}}
+	a := &aptClient{client: newClient(t, name, folder, nil, nil, 10*time.Millisecond), dir: t.TempDir(), packages: packages, byHash: byHash, tally: c, seen: map[string]bool{}}
 	makeDirs(t, filepath.Join(a.dir, "state", "lists", "partial"), filepath.Join(a.dir, "cache", "archives", "partial"),
 		filepath.Join(a.dir, "etc"), filepath.Join(a.dir, "got"))
 	write(t, nil, a.dir, "state", "status")
@@ -123,6 +126,9 @@ func (a *aptClient) round(ctx context.Context) {
 	case kind == "":
 	case !bytes.Equal(before.body, after.body):
 		a.tally.meanwhile[kind]++
+		if a.byHash && kind == aptMismatch && len(a.tally.examples) < maxDiffs {
+			a.tally.examples = append(a.tally.examples, fmt.Sprintf("%s %s: %s though indexes are fetched by their digests: %s", time.Now().Format("15:04:05.000"), a.name, kind, what))
+		}
 	default:
 		a.tally.failures[kind]++
 		if len(a.tally.examples) < maxDiffs {
@@ -143,7 +149,7 @@ func (a *aptClient) apt(ctx context.Context, args ...string) (kind, what string)
 	what = string(tail(bytes.TrimSpace(out), 1500))
 	switch {
 	case bytes.Contains(out, []byte("Hash Sum mismatch")), bytes.Contains(out, []byte("unexpected size")):
-		return "hash-sum mismatch", what
+		return aptMismatch, what
 	case bytes.Contains(out, []byte("404")):
 		return "404", what
 	}

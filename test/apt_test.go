@@ -4,6 +4,7 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"sync"
 	"testing"
@@ -35,6 +36,16 @@ func runApt(t *testing.T, byHash, itself bool) {
 	rng := newRandom(t)
 	sys := waptsyncSystem(t, []string{"colmar", "ulm"}, "debian")
 	a := newArchive(t, seeded(rng.Uint64()), sys.dir("debian"), byHash, itself, 12)
+	if byHash {
+		// A remote that catches up leaps over generations of by-hash files, which
+		// the main forgot long ago. Who holds an old Release still needs them.
+		for i := range sys.remotes {
+			r := sys.remotes[i].host
+			config := fmt.Sprintf("[share.debian]\ndir = %q\ndelete-grace = \"15s\"\n", r.dir("debian"))
+			file := write(t, []byte(config), t.TempDir(), "subscribe.toml")
+			sys.remotes[i].start = func() { r.run("subscribe", "-c", file, "--data", r.data) }
+		}
+	}
 	sys.startMain()
 	for _, r := range sys.remotes {
 		r.start()
@@ -47,7 +58,7 @@ func runApt(t *testing.T, byHash, itself bool) {
 	defer working.Wait()
 	defer stop()
 	for _, r := range sys.remotes {
-		c := newAptClient(t, r.name, r.dir("debian"), a.packages, seen)
+		c := newAptClient(t, r.name, r.dir("debian"), a.packages, byHash, seen)
 		working.Go(func() { c.run(ctx) })
 	}
 	d := newTrouble(t, seeded(rng.Uint64()), sys)
@@ -68,9 +79,6 @@ func runApt(t *testing.T, byHash, itself bool) {
 	t.Log(seen)
 	for _, e := range seen.examples {
 		t.Error(e)
-	}
-	if byHash && seen.meanwhile["hash-sum mismatch"] > 0 {
-		t.Errorf("%d hash-sum mismatches though indexes are fetched by their digests", seen.meanwhile["hash-sum mismatch"])
 	}
 	if seen.updates < 5 {
 		t.Errorf("only %d updates went through", seen.updates)

@@ -28,6 +28,7 @@ type replica struct {
 	name              string
 	dir               func(share string) string
 	start, kill, stop func()
+	host              *Remote // of waptsync only
 }
 
 // waptsyncSystem is the binary under test. Its first startMain admits the remotes.
@@ -39,7 +40,7 @@ func waptsyncSystem(t *testing.T, remotes []string, shares ...string) *system {
 	for _, name := range remotes {
 		r := newRemote(t, name, shares...)
 		hosts = append(hosts, r)
-		s.remotes = append(s.remotes, replica{name, r.dir, r.start, r.kill, r.stop})
+		s.remotes = append(s.remotes, replica{name, r.dir, r.start, r.kill, r.stop, r})
 	}
 	admitted := false
 	s.startMain = func() {
