@@ -17,7 +17,7 @@ import (
 //
 // What is read first is replaced first: InRelease, Release, other indexes, then
 // files. Between two renames a client may then see a new index and an old file,
-// but only if it reads both within some microseconds. The other way round it
+// but only if it reads both in that time. The other way round it
 // would suffice to read the index in that time, and the file at any time later.
 // A client that has read the old index before meets the new file in both cases.
 //
