@@ -85,16 +85,8 @@ func sumRange(ctx context.Context, r io.ReaderAt, off, size int64, h *Hasher, b 
 		return Sum(data), nil
 	}
 	h.Reset()
-	for end := off + size; off < end; {
-		if err := ctx.Err(); err != nil {
-			return ID{}, err
-		}
-		data := b.buf[:min(blockSize, end-off)]
-		if _, err := readAt(r, data, off); err != nil {
-			return ID{}, err
-		}
-		h.Write(data)
-		off += int64(len(data))
+	if err := h.addRange(ctx, r, off, size, b); err != nil {
+		return ID{}, err
 	}
 	return h.Sum(), nil
 }

@@ -1,8 +1,10 @@
 package objects
 
 import (
+	"context"
 	"crypto/sha256"
 	"hash"
+	"io"
 	"sync"
 )
 
@@ -24,6 +26,31 @@ func NewHasher() *Hasher {
 
 // Write takes more bytes. It never fails.
 func (h *Hasher) Write(b []byte) (int, error) { return h.h.Write(b) }
+
+// AddRange adds size bytes of r from off on. It returns ErrSizeChanged when
+// there are fewer, the context's error between two blocks of 256 KiB, or what
+// reading returned, wrapped.
+func (h *Hasher) AddRange(ctx context.Context, r io.ReaderAt, off, size int64) error {
+	b := blocks.Get().(*block)
+	defer blocks.Put(b)
+	return h.addRange(ctx, r, off, size, b)
+}
+
+// addRange is AddRange through b.
+func (h *Hasher) addRange(ctx context.Context, r io.ReaderAt, off, size int64, b *block) error {
+	for end := off + size; off < end; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		data := b.buf[:min(blockSize, end-off)]
+		if _, err := readAt(r, data, off); err != nil {
+			return err
+		}
+		h.Write(data)
+		off += int64(len(data))
+	}
+	return nil
+}
 
 // Sum returns the ID of all bytes written since the last Reset, and changes nothing.
 func (h *Hasher) Sum() ID {

@@ -12,7 +12,8 @@ import (
 
 // bring puts a content of several objects together in the stage: from what an
 // interrupted transfer left, from files that resemble it, from the window, and
-// the rest from the main. Each object is verified before it counts.
+// the rest from the main. What was on this host or in the window is verified
+// object by object, and all of it together as a whole.
 func (s *session) bring(ctx context.Context, it *item) error {
 	workCtx, ev, ok := s.win.begin(ctx, it)
 	if !ok {
@@ -78,6 +79,9 @@ type assembly struct {
 	have    []bool  // one goroutine's, or guarded as fromMain says
 	next    int     // object that fromMain looks at next
 	f       *os.File
+	whole   *objects.Hasher
+	hashed  int64 // bytes of the file that whole has
+	solid   int   // objects before it are all there
 }
 
 func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
@@ -92,7 +96,8 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	}
 	defer f.Close()
 	it.staged = name
-	a := &assembly{s: s, it: it, ev: ev, m: m, f: f, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects))}
+	a := &assembly{s: s, it: it, ev: ev, m: m, f: f, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects)), whole: objects.NewHasher()}
+	defer a.whole.Release()
 	off := int64(0)
 	for i := range m.Objects {
 		a.offsets[i] = off
@@ -111,12 +116,8 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 			return fmt.Errorf("object %d is missing after all was asked for", i)
 		}
 	}
-	// Each object is what the manifest names; that they make the digest is so far
-	// the main's word only.
-	if len(m.Objects) > 1 {
-		if err := objects.Verify(ctx, f, m.Size, ev.Content.Digest); err != nil {
-			return fmt.Errorf("verifying the whole: %w", err)
-		}
+	if err := a.verify(ctx); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("syncing the staged file: %w", err)

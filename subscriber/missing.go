@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -80,35 +81,46 @@ func (a *assembly) nextSpans(limit int64) (spans []span) {
 	return spans
 }
 
-// fromMain fetches what is still missing, several requests at a time.
+// fromMain fetches what is still missing, several requests at a time, and hashes
+// what has come meanwhile.
 func (a *assembly) fromMain(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	var mu sync.Mutex // guards next, have and what else put changes
-	for range largeAtOnce {
-		g.Go(func() error {
-			for {
-				mu.Lock()
-				spans := a.nextSpans(a.s.pace.size())
-				mu.Unlock()
-				if len(spans) == 0 {
-					return nil
-				}
-				if err := a.fetch(ctx, spans, &mu); err != nil {
-					return err
-				}
-			}
-		})
+	if !slices.Contains(a.have, false) {
+		return nil
 	}
-	return g.Wait()
+	var mu sync.Mutex // guards next, have and what else mark changes
+	came := make(chan struct{}, 1)
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return a.hashAlong(ctx, &mu, came) })
+	both.Go(func() error {
+		defer close(came)
+		g, ctx := errgroup.WithContext(ctx)
+		for range largeAtOnce {
+			g.Go(func() error {
+				for {
+					mu.Lock()
+					spans := a.nextSpans(a.s.pace.size())
+					mu.Unlock()
+					if len(spans) == 0 {
+						return nil
+					}
+					if err := a.fetch(ctx, spans, &mu, came); err != nil {
+						return err
+					}
+				}
+			})
+		}
+		return g.Wait()
+	})
+	return both.Wait()
 }
 
-func (a *assembly) fetch(ctx context.Context, spans []span, mu *sync.Mutex) error {
+func (a *assembly) fetch(ctx context.Context, spans []span, mu *sync.Mutex, came chan struct{}) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	fills := make([]*filling, len(spans))
 	for i := range spans {
-		fills[i] = &filling{a: a, mu: mu, next: spans[i].first, last: spans[i].last}
+		fills[i] = &filling{a: a, mu: mu, came: came, next: spans[i].first, last: spans[i].last, offset: spans[i].offset}
 	}
 	if len(spans) == 1 && spans[0].length > bus.MaxFetchBytes {
 		sp := spans[0]
@@ -155,45 +167,30 @@ func (a *assembly) ask(ctx context.Context, spans []span, fills []*filling) erro
 	return nil
 }
 
-// filling turns the pieces of one span into its objects.
+// filling writes the pieces of one span to where they belong. They are verified
+// with the whole file: to hash each object too would cost as much again.
 type filling struct {
-	a    *assembly
-	mu   *sync.Mutex
-	next int // object
-	last int
-	buf  []byte // the beginning of next
+	a      *assembly
+	mu     *sync.Mutex
+	came   chan struct{}
+	next   int // object
+	last   int
+	offset int64 // of the next piece
 }
 
 func (f *filling) take(piece []byte) error {
-	for len(piece) > 0 {
-		if f.next > f.last {
-			return errors.New("the main sent more than was asked for")
-		}
-		o := f.a.m.Objects[f.next]
-		data := piece
-		if len(f.buf) == 0 && len(piece) >= int(o.Size) {
-			data, piece = piece[:o.Size], piece[o.Size:]
-		} else {
-			n := min(int(o.Size)-len(f.buf), len(piece))
-			f.buf = append(f.buf, piece[:n]...)
-			piece = piece[n:]
-			if len(f.buf) < int(o.Size) {
-				return nil
-			}
-			data = f.buf
-		}
-		if objects.Sum(data) != o.ID {
-			// The main answers by path and digest, so its file changed meanwhile.
-			return &bus.FetchError{Code: bus.FetchGone, Text: fmt.Sprintf("object %d came with other bytes than its name says", f.next)}
-		}
-		if _, err := f.a.f.WriteAt(data, f.a.offsets[f.next]); err != nil {
-			return fmt.Errorf("writing to the stage: %w", err)
-		}
-		f.mu.Lock()
+	if f.offset+int64(len(piece)) > f.a.end(f.last) {
+		return errors.New("the main sent more than was asked for")
+	}
+	if _, err := f.a.f.WriteAt(piece, f.offset); err != nil {
+		return fmt.Errorf("writing to the stage: %w", err)
+	}
+	f.offset += int64(len(piece))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; f.next <= f.last && f.a.end(f.next) <= f.offset; f.next++ {
 		f.a.mark(f.next)
-		f.mu.Unlock()
-		f.next++
-		f.buf = f.buf[:0]
+		poke(f.came)
 	}
 	return nil
 }
