@@ -110,6 +110,10 @@ func TestFolderSwappedForALinkLetsNothingOut(t *testing.T) {
 	if fi, err := os.Stat(canary); err != nil || fi.Mode().Perm() != 0o711 {
 		t.Errorf("the folder outside: %v %v", fi, err)
 	}
+	// The last mode may have been set without an event of the folder itself.
+	if err := os.Chmod(filepath.Join(m.dir, "d"), 0o755); err == nil {
+		m.publish("d")
+	}
 	// Whatever was left there, comparing the folder mends.
 	must(t, os.WriteFile(r.path("extra"), []byte("goes when it has begun"), 0o644))
 	r.r.Reconcile()
