@@ -33,6 +33,12 @@ func TestFewFileDescriptors(t *testing.T) {
 	for _, limit := range []int{256, 64, 40}[:scaled(2, 2, 3)] {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			s := stock(t)
+			t.Cleanup(func() {
+				if t.Failed() {
+					st, err := s.r.status()
+					t.Logf("the remote's status: %v: %s", err, st.raw)
+				}
+			})
 			few := []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", limit, limit)}
 			s.m.stop()
 			s.r.stop()
