@@ -62,7 +62,7 @@ func newPeer(t *testing.T, name string) *peer {
 	}
 	p.sys.converged = func(within time.Duration) {
 		if !poll(min(within, time.Minute), 100*time.Millisecond, p.same) {
-			t.Logf("%s: the folders do not have the same names and sizes after %v", name, within)
+			t.Logf("%s: the folders do not have the same names and sizes after %v", name, min(within, time.Minute))
 		}
 	}
 	t.Cleanup(func() {
