@@ -116,7 +116,7 @@ func decided(ev *bus.Event) *problem {
 // confirmOnly says whether the record's sequence is from another life of the
 // stream, and has to be replaced: deletions compare with it.
 func (s *session) confirmOnly(rec *record, seq uint64) bool {
-	return s.reconciling && rec.Seq > seq
+	return s.reconciling && rec.Seq != seq
 }
 
 // asWanted says whether nothing has to be done for ev where rec vouches for st.

@@ -175,6 +175,9 @@ func (s *session) hello(ctx context.Context) error {
 		}
 		return tx.setProgress(progress{Reconciling: true})
 	})
+	if err == nil {
+		err = s.r.state.forgetNumbers(ctx)
+	}
 	if err != nil {
 		return broken("writing the state", err)
 	}
