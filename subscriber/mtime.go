@@ -2,6 +2,7 @@ package subscriber
 
 import (
 	"encoding/binary"
+	"math"
 
 	"waptsync/bus"
 	"waptsync/objects"
@@ -20,22 +21,34 @@ type shownSecond struct {
 // shownSeconds are the last ones of a path, oldest first.
 type shownSeconds []shownSecond
 
-// maxShown bounds how many are remembered.
-const maxShown = 32
+// maxShown bounds how many are remembered, and runLength how long a run of
+// seconds is, so that older ones are forgotten one by one: an index that changes
+// several times a second runs ahead of the clock, which then comes to seconds
+// that were shown and are not remembered.
+const (
+	maxShown  = 32
+	runLength = 3600 // seconds
+)
 
 func shownAs(mtime int64, digest objects.ID) shownSecond {
 	return shownSecond{second: wholeSecond(mtime), digest: [8]byte(digest[:8])}
 }
 
-// taken says whether another content showed the second of mtime.
+// taken says whether another content showed the second of mtime, or may have:
+// when there are more than are remembered, all seconds of the run up to the
+// newest count, but for the content's own.
 func (h shownSeconds) taken(mtime int64, digest objects.ID) bool {
 	s := shownAs(mtime, digest)
+	newest := int64(math.MinInt64)
+	own := false
 	for _, old := range h {
 		if old.second == s.second && old.digest != s.digest {
 			return true
 		}
+		own = own || old == s
+		newest = max(newest, old.second)
 	}
-	return false
+	return len(h) >= maxShown && !own && s.second <= newest && s.second > newest-runLength
 }
 
 func (h shownSeconds) with(s shownSecond) shownSeconds {
