@@ -142,13 +142,22 @@ func (a *Authority) loadServer() error {
 	return nil
 }
 
-// certificate returns the server certificate, after renewing it if less than a
-// third of its life is left. A new one that cannot be written to disk is used
+// timely says whether a certificate is valid now and has more than a third of
+// its life left. One that was made while the clock was ahead is not valid any
+// more, or not yet, once the clock is right again.
+func (a *Authority) timely(leaf *x509.Certificate) bool {
+	now := a.now()
+	left := leaf.NotAfter.Sub(now)
+	return !now.Before(leaf.NotBefore) && left > serverLife/3
+}
+
+// certificate returns the server certificate, after renewing it if it is not
+// timely. A new one that cannot be written to disk is used
 // all the same, and made again at the next start.
 func (a *Authority) certificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.server != nil && a.server.Leaf.NotAfter.Sub(a.now()) > serverLife/3 {
+	if a.server != nil && a.timely(a.server.Leaf) {
 		return a.server, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -160,6 +160,21 @@ func TestServerCertificateIsRenewedWhileRunning(t *testing.T) {
 	}
 }
 
+// The clock of a main was a year ahead for a while, and is right again.
+func TestCertificateOfTheFutureIsReplaced(t *testing.T) {
+	clock := newTestClock()
+	a, err := loadAuthority(secretDir(t), clock.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.advance(serverLife)
+	ahead := mustHandshake(t, a, a.CAPEM())
+	clock.advance(-serverLife)
+	if now := mustHandshake(t, a, a.CAPEM()); now.PeerCertificates[0].Equal(ahead.PeerCertificates[0]) {
+		t.Error("a certificate that is not valid yet is still shown")
+	}
+}
+
 func TestRenewalThatCannotBeSavedIsUsedAndTold(t *testing.T) {
 	clock := newTestClock()
 	dir := filepath.Join(t.TempDir(), "authority")

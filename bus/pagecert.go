@@ -98,10 +98,9 @@ func (p *pageCertificate) get() (*tls.Certificate, error) {
 	return p.pair, nil
 }
 
-// good says whether the present one is of this CA, for all names, and has more
-// than a third of its life left.
+// good says whether the present one is of this CA, for all names, and timely.
 func (p *pageCertificate) good() bool {
-	if p.pair == nil || p.pair.Leaf.CheckSignatureFrom(p.a.ca) != nil || p.pair.Leaf.NotAfter.Sub(p.a.now()) <= serverLife/3 {
+	if p.pair == nil || p.pair.Leaf.CheckSignatureFrom(p.a.ca) != nil || !p.a.timely(p.pair.Leaf) {
 		return false
 	}
 	for _, name := range p.names {
