@@ -17,7 +17,7 @@ import (
 const bothOnOneHost = `#!/bin/sh
 exec >/root/outcome 2>&1
 set -ex
-until_ok() { n=0; until "$@"; do n=$((n+1)); [ $n -lt 50 ]; sleep 0.2; done; }
+until_ok() { n=0; until "$@"; do n=$((n+1)); [ $n -lt 150 ]; sleep 0.2; done; }
 systemctl start waptsync-publisher
 systemctl show -p StatusText waptsync-publisher | grep 'publishing 1 shares'
 systemctl start waptsync-subscriber # skipped: it has no main yet
@@ -32,8 +32,21 @@ echo new >/srv/wapt/d/new # root's file: CAP_LEASE
 until_ok cmp /srv/wapt/d/new /var/www/wapt/d/new
 rm /srv/wapt/d/new
 until_ok test ! -e /var/www/wapt/d/new
+for unit in waptsync-publisher waptsync-subscriber; do
+  [ "$(systemctl show -p WatchdogUSec --value $unit)" = 5min ]
+  mkdir -p /run/systemd/system/$unit.service.d
+  printf '[Service]\nWatchdogSec=8s\nTimeoutAbortSec=1s\nRestartSec=1s\n' >/run/systemd/system/$unit.service.d/quick.conf
+done
+systemctl daemon-reload
 systemctl restart waptsync-publisher waptsync-subscriber
 until_ok waptsync status
+kill -STOP "$(systemctl show -p MainPID --value waptsync-subscriber)"
+restarted() { [ "$(systemctl show -p NRestarts --value $1)" = $2 ]; }
+until_ok restarted waptsync-subscriber 1
+until_ok waptsync status
+restarted waptsync-publisher 0 # it went on for longer than that, under its watchdog
+rm /run/systemd/system/waptsync-*.service.d/quick.conf
+systemctl daemon-reload
 systemctl stop waptsync-publisher waptsync-subscriber
 [ "$(systemctl is-failed waptsync-publisher waptsync-subscriber | sort -u)" = inactive ]
 echo ALL WENT WELL

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"waptsync/alive"
 	"waptsync/bus"
 )
 
@@ -18,7 +19,7 @@ const (
 )
 
 const (
-	healthPeriod = 2 * time.Second  // between looks at whether the folder is still the same
+	healthPeriod = alive.Period     // between looks at whether the folder is still the same
 	holdLookMax  = 30 * time.Second // between looks at whether a hold's cause is gone, at most
 	recentPeriod = time.Minute      // deletions this close together are one
 	// emptyLeast: a share that had so many paths does not lose its last one

@@ -80,8 +80,11 @@ func (s *session) logChecked(err error) {
 // commit appends events, however long that takes: appending some of them twice
 // changes nothing.
 func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, error) {
+	s.p.committing.Turn()
+	defer s.p.committing.Rest()
 	s.flush(ctx, events)
 	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
+		s.p.committing.Turn()
 		seq, err := s.append(ctx, events)
 		if err == nil {
 			s.problems.clear(logProblem)
@@ -99,6 +102,7 @@ func (s *session) commit(ctx context.Context, events []*bus.Event) (uint64, erro
 		if errors.Is(err, bus.ErrStoreFull) {
 			pause = min(pause, fullRetry)
 		}
+		s.p.committing.Rest()
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/singleflight"
 
+	"waptsync/alive"
 	"waptsync/bus"
 )
 
@@ -37,6 +38,9 @@ type Publisher struct {
 	refuse  func(dir string) error // not nil: stands in for the kernel that refuses a watch, or wholeWatcher
 
 	checkPeriod time.Duration // between looks at the event stream
+
+	following  alive.Loop // the session, and what is between two
+	committing alive.Loop // its committer
 
 	remembering sync.Mutex // held while the memory is written
 
@@ -84,6 +88,7 @@ func New(o Options) (*Publisher, error) {
 // waited for.
 func (p *Publisher) Run(ctx context.Context) error {
 	defer p.readers.close()
+	defer p.following.Rest()
 	for {
 		f, err := p.waitFolder(ctx)
 		if err != nil {
@@ -114,6 +119,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 // mendLog begins another generation, however long the server needs for it.
 func (p *Publisher) mendLog(ctx context.Context, mend func(context.Context) error) error {
 	for pause := appendRetryMin; ; pause = min(2*pause, appendRetryMax) {
+		p.following.Turn()
 		err := mend(ctx)
 		if err == nil {
 			p.problems.clear(logProblem)
@@ -121,6 +127,7 @@ func (p *Publisher) mendLog(ctx context.Context, mend func(context.Context) erro
 		}
 		p.problems.note(logProblem, "reopen", err.Error(), logAdvice(err))
 		p.log.Error().Err(err).Dur("again", pause).Msg("the event stream cannot be opened, will be tried again")
+		p.following.Rest()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -134,6 +141,7 @@ func (p *Publisher) waitFolder(ctx context.Context) (*folder, error) {
 	tick := time.NewTicker(healthPeriod)
 	defer tick.Stop()
 	for {
+		p.following.Turn()
 		f, err := openFolder(p.o.Dir, p.exclude)
 		if err == nil {
 			if p.manualHold() == "" {
@@ -152,6 +160,15 @@ func (p *Publisher) waitFolder(ctx context.Context) (*folder, error) {
 		case <-p.rescan:
 		}
 	}
+}
+
+// Stuck returns an error when nothing has gone on for longer than limit in what
+// decides or in what stores events: a deadlock, or a disk that does not answer.
+// An idle share, and one whose folder is missing, is not stuck.
+func (p *Publisher) Stuck(limit time.Duration) error {
+	return errors.Join(
+		p.following.Check("share "+p.o.Share+": the publisher", limit),
+		p.committing.Check("share "+p.o.Share+": storing events", limit))
 }
 
 // Rescan asks for a scan of the whole folder.

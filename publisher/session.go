@@ -193,6 +193,7 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) replay(ctx context.Context) (indexes []string, err error) {
 	begun := time.Now()
 	err = s.o.Log.Replay(ctx, func(_ uint64, e *bus.Event) error {
+		s.p.following.Turn()
 		switch e.Kind {
 		case bus.KindMarker:
 		case bus.KindDeleted:
@@ -241,6 +242,7 @@ func (s *session) loop(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		s.p.following.Turn()
 		now := time.Now()
 		s.onTime(now)
 		s.mark()
@@ -250,10 +252,12 @@ func (s *session) loop(ctx context.Context) error {
 			// Events that are stored only after the next session has read the
 			// state back would be unknown to it.
 			if len(s.batch) > 0 {
+				s.p.following.Rest() // the committer has its own watch
 				select {
 				case <-s.committed:
 				case <-ctx.Done():
 				}
+				s.p.following.Turn()
 			}
 			return s.ended
 		}
@@ -350,6 +354,7 @@ func (s *session) hash(ctx context.Context, in <-chan *work) {
 // onTime does what has its time now.
 func (s *session) onTime(now time.Time) {
 	for !s.held() && len(s.times) > 0 && !s.times[0].due.After(now) {
+		s.p.following.Turn()
 		w := s.times[0]
 		s.times.remove(w)
 		if w.rescan {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"waptsync/alive"
 	"waptsync/bus"
 	"waptsync/objects"
 )
@@ -18,14 +19,20 @@ const positionPause = 200 * time.Millisecond
 func (s *session) committer(ctx context.Context) error {
 	var stored time.Time
 	var late <-chan time.Time
+	tick := time.NewTicker(alive.Period)
+	defer tick.Stop()
 	for {
+		s.r.following.Turn()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.win.ready:
 		case <-late:
+		case <-tick.C:
+			continue
 		}
 		for {
+			s.r.following.Turn()
 			if err := s.bury(ctx); err != nil {
 				return err
 			}
@@ -273,6 +280,7 @@ func (b *batch) run() error {
 	if err := b.s.r.at("staged"); err != nil {
 		return err
 	}
+	b.s.r.following.Turn()
 	untroubled := b.troubles()
 	b.makeDirs(dirs)
 	if err := b.place(files); err != nil {

@@ -35,6 +35,7 @@ func (b *batch) place(ops []*op) error {
 	if err := b.s.r.at("synced"); err != nil {
 		return err
 	}
+	b.s.r.following.Turn()
 	for _, o := range renames {
 		if err := b.rename(o); err != nil {
 			b.failed(o, problemOf("renaming into place", err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"waptsync/alive"
 	"waptsync/bus"
 	"waptsync/index"
 )
@@ -67,6 +68,10 @@ type Replica struct {
 	extra    atomic.Int64  // files left alone, as the last look counted them
 	retried  chan struct{} // poked when something was put into the waiting bucket
 	shown    chan struct{} // poked when an index was replaced
+
+	// following is of the goroutine that things depend on now: Run between two
+	// sessions, the committer within one.
+	following alive.Loop
 
 	catalog   *catalog // guarded by commit; nil: to be loaded
 	failpoint func(point string) error
@@ -141,9 +146,12 @@ const (
 // Run follows the share until ctx ends, whatever happens to the connection or
 // the folder, and returns nil then.
 func (r *Replica) Run(ctx context.Context) error {
+	r.following.Turn()
+	defer r.following.Rest()
 	r.recover()
 	pause := leastPause
 	for ctx.Err() == nil {
+		r.following.Turn()
 		began := r.now()
 		err := r.follow(ctx)
 		if ctx.Err() != nil {
@@ -162,6 +170,7 @@ func (r *Replica) Run(ctx context.Context) error {
 		} else {
 			pause = min(2*pause, mostPause)
 		}
+		r.following.Rest()
 		select {
 		case <-ctx.Done():
 		case <-r.stop: // Reconcile
@@ -170,6 +179,13 @@ func (r *Replica) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Stuck returns an error when nothing has gone on for longer than limit in what
+// makes changes visible: a deadlock, or a disk that does not answer. A share that
+// is idle, held or without its main is not stuck.
+func (r *Replica) Stuck(limit time.Duration) error {
+	return r.following.Check("share "+r.o.Share+": the replica", limit)
 }
 
 // note remembers why a session ended, and logs it when it is news.

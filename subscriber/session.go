@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"waptsync/alive"
 	"waptsync/bus"
 	"waptsync/objects"
 )
@@ -101,7 +102,10 @@ func (r *Replica) follow(ctx context.Context) error {
 		lost:     make(chan struct{}, 1),
 	}
 	s.claims.by = make(map[objects.ID]*bringing)
-	if err := s.hello(ctx); err != nil {
+	r.following.Rest() // a hello ends by itself
+	err = s.hello(ctx)
+	r.following.Turn()
+	if err != nil {
 		return err
 	}
 	if err := s.loadCatalog(ctx); err != nil {
@@ -125,7 +129,10 @@ func (r *Replica) follow(ctx context.Context) error {
 // connected returns when the bus is connected, or the folder is to be looked at
 // again.
 func (r *Replica) connected(ctx context.Context) error {
+	tick := time.NewTicker(alive.Period)
+	defer tick.Stop()
 	for {
+		r.following.Turn()
 		changed := r.o.Bus.Changes()
 		if r.o.Bus.Connected() {
 			return nil
@@ -134,6 +141,7 @@ func (r *Replica) connected(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-changed:
+		case <-tick.C:
 		}
 	}
 }

@@ -14,11 +14,12 @@ func TestArrowsPointDownOnly(t *testing.T) {
 		t.Fatalf("go list: %v", err)
 	}
 	allowed := map[string][]string{
+		"waptsync/alive":               {},
 		"waptsync/objects":             {},
 		"waptsync/index":               {},
 		"waptsync/bus":                 {"waptsync/objects"},
-		"waptsync/publisher":           {"waptsync/bus", "waptsync/objects", "waptsync/index"},
-		"waptsync/subscriber":          {"waptsync/bus", "waptsync/objects", "waptsync/index"},
+		"waptsync/publisher":           {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index"},
+		"waptsync/subscriber":          {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index"},
 		"waptsync/console":             {},
 		"waptsync/cmd/waptsync/sample": {},
 	}

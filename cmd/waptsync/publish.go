@@ -58,7 +58,7 @@ func (a *app) runPublish(ctx context.Context, config *PublishConfig) error {
 
 	log.Info().Str("listen", s.server.Addr()).Str("version", a.version).Int("shares", len(config.Shares)).Msg("publishing")
 	a.notify(log, "READY=1", fmt.Sprintf("STATUS=publishing %d shares on %s", len(config.Shares), s.server.Addr()))
-	err = runTogether(ctx, parts...)
+	err = a.guarded(ctx, log, s.stuck, parts...)
 	a.notify(log, "STOPPING=1")
 	log.Info().Msg("stopping")
 	return err

@@ -100,6 +100,15 @@ func (s *publishService) Run(ctx context.Context) error {
 	return runAll(ctx, s.shares)
 }
 
+// stuck says what has not gone on for longer than limit.
+func (s *publishService) stuck(limit time.Duration) error {
+	var all []error
+	for _, p := range s.shares {
+		all = append(all, p.Stuck(limit))
+	}
+	return errors.Join(all...)
+}
+
 // Close stops answering, then the bus. Run must have returned.
 func (s *publishService) Close() {
 	if s.service != nil {

@@ -28,7 +28,9 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 	defer tick.Stop()
 	var sent time.Time
 	var last map[string]bus.ShareReport
+	defer s.reporting.Rest()
 	for {
+		s.reporting.Turn()
 		select {
 		case <-ctx.Done():
 			return
@@ -46,7 +48,9 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 		}
 		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now, Taken: s.taken, Verified: s.lastVerified()}
 		fit(report)
+		s.reporting.Rest() // an answer is waited for no longer than its timeout
 		orders, err := s.client.Consult(ctx, report)
+		s.reporting.Turn()
 		if err != nil {
 			s.log.Debug().Err(err).Msg("the report did not reach the main; the next one will say the same")
 		}

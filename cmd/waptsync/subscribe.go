@@ -76,7 +76,7 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 		defer close(shown)
 		progress(watching, stderr, log, s.Shares)
 	}()
-	err = runTogether(ctx, parts...)
+	err = a.guarded(ctx, log, s.stuck, parts...)
 	stopWatching()
 	<-shown
 	a.notify(log, "STOPPING=1")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"waptsync/alive"
 	"waptsync/bus"
 	"waptsync/index"
 	"waptsync/subscriber"
@@ -35,6 +36,7 @@ type subscribeService struct {
 	verifying atomic.Bool
 	working   sync.WaitGroup // for what the main ordered
 	hasNews   atomic.Bool    // the main shall hear at once
+	reporting alive.Loop
 
 	mu       sync.Mutex
 	verified bus.Verification // the newest of all shares
@@ -124,6 +126,15 @@ func (s *subscribeService) Run(ctx context.Context) error {
 	<-reported
 	s.working.Wait()
 	return err
+}
+
+// stuck says what has not gone on for longer than limit.
+func (s *subscribeService) stuck(limit time.Duration) error {
+	var all []error
+	for _, r := range s.shares {
+		all = append(all, r.Stuck(limit))
+	}
+	return errors.Join(append(all, s.reporting.Check("reporting to the main", limit))...)
 }
 
 // Close disconnects and closes the state. Run must have returned.
