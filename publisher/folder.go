@@ -19,6 +19,7 @@ type folder struct {
 	dir     string
 	root    *os.Root
 	id      identity
+	mount   uint64 // of the folder's file system, 0 where that is not to be had
 	exclude *Excludes
 }
 
@@ -27,12 +28,17 @@ func openFolder(dir string, x *Excludes) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	fi, err := root.Stat(".")
+	top, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	defer func() { _ = top.Close() }()
+	fi, err := top.Stat()
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	id, _ := folderIdentity(fi)
-	return &folder{dir: dir, root: root, id: id, exclude: x}, nil
+	return &folder{dir: dir, root: root, id: id, mount: mountOf(top), exclude: x}, nil
 }
 
 func (f *folder) close() { _ = f.root.Close() }
@@ -45,6 +51,11 @@ func (f *folder) check() error {
 	}
 	if id, _ := folderIdentity(fi); id != f.id {
 		return fmt.Errorf("another folder is in the place of %s", f.dir)
+	}
+	// A disk that failed and came back has the same numbers: what was opened
+	// before would fail for ever.
+	if mountAt(f.dir) != f.mount {
+		return fmt.Errorf("the file system of %s was mounted anew", f.dir)
 	}
 	fi, err = f.root.Stat(".")
 	if err != nil {

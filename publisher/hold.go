@@ -85,28 +85,29 @@ func (s *session) tooMany() string {
 	}
 	known := int(s.tree.sum().paths()) + s.recent.n - underWay
 	gone := len(s.gone.paths) + s.recent.n
-	if !s.over(gone, known) {
+	another := s.another != ""
+	if !s.over(gone, known, another) {
 		return ""
 	}
 	gone -= s.movedAway()
-	if !s.over(gone, known) {
+	if !s.over(gone, known, another) {
 		return ""
 	}
 	reason := fmt.Sprintf("%d of %d known paths vanished at once", gone, known)
-	if s.another != "" {
+	if another {
 		reason = s.another + ": " + reason
 	}
 	return reason
 }
 
-// over says whether so many are too many. In a folder that is not the one that
+// over says whether so many are too many. In another folder than the one that
 // was published last, either limit is one: half a backup of a small share is
 // below a hundred paths.
-func (s *session) over(gone, known int) bool {
+func (s *session) over(gone, known int, another bool) bool {
 	if gone >= known && known >= emptyLeast {
 		return true
 	}
-	if s.another != "" {
+	if another {
 		return gone > s.o.Hold.Paths || float64(gone) > s.o.Hold.Share*float64(known)
 	}
 	return gone > s.o.Hold.Paths && float64(gone) > s.o.Hold.Share*float64(known)
@@ -145,15 +146,8 @@ func (s *session) lookAtHold(now time.Time) {
 	switch s.holding {
 	case holdFolder:
 		s.nextHoldLook = now.Add(healthPeriod)
-		if s.folder.check() == nil {
-			s.release("the folder is back")
-			s.startScan()
-		}
+		s.lookForFolder()
 	case holdMass:
-		if err := s.folder.check(); err != nil {
-			s.hold(holdFolder, err.Error())
-			return
-		}
 		if s.emptied() {
 			return
 		}

@@ -121,8 +121,9 @@ func (p *Publisher) remembered() memory {
 
 // another says how the folder is not the one that was published last, or "".
 // That alone means little: a disk was moved, or a backup restored.
-func (p *Publisher) another(f *folder) string {
-	known, now := p.remembered().Folder, memoryOf(f)
+func (p *Publisher) another(f *folder) string { return p.remembered().Folder.another(memoryOf(f)) }
+
+func (known folderMemory) another(now folderMemory) string {
 	switch {
 	case known == (folderMemory{}) || known == now:
 		return ""

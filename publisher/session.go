@@ -84,6 +84,8 @@ type session struct {
 	reason       string
 	holdLook     time.Duration
 	nextHoldLook time.Time
+	looking      bool // for what a folder lacks
+	lacked       int  // of what is published, at the last look; -1 without one
 	approved     bool
 	nextHealth   time.Time
 	checking     bool // a look at the event stream is under way
@@ -98,6 +100,7 @@ type session struct {
 	scanned          chan scanned
 	committed        chan committed
 	checked          chan error
+	looked           chan lack
 	batch            []*work // with the committer
 
 	group sync.WaitGroup
@@ -145,6 +148,8 @@ func newSession(p *Publisher, f *folder) *session {
 		scanned:    make(chan scanned),
 		committed:  make(chan committed),
 		checked:    make(chan error),
+		lacked:     -1,
+		looked:     make(chan lack),
 	}
 	s.hasher = &hasher{
 		folder: f, window: p.o.Window, manifests: p.manifests, md5: p.o.MD5, writers: p.writers, quiet: p.o.Quiet,
@@ -180,6 +185,8 @@ func (s *session) run(ctx context.Context) error {
 	}()
 	if reason := s.p.manualHold(); reason != "" {
 		s.hold(holdManual, reason)
+	} else if reason := s.lacksAtStart(); reason != "" {
+		s.hold(holdFolder, reason)
 	}
 	s.startScan()
 	for _, p := range indexes {
@@ -312,6 +319,8 @@ func (s *session) loop(ctx context.Context) error {
 			s.settleCommit(c)
 		case err := <-s.checked:
 			s.logChecked(err)
+		case l := <-s.looked:
+			s.folderLooked(l)
 		case call := <-s.p.calls:
 			call(s)
 		case <-s.p.rescan:
@@ -420,8 +429,8 @@ func (s *session) health() {
 		s.ended = errAgain
 		return
 	}
-	if s.holding != holdNone {
-		return
+	if s.holding == holdManual || s.holding == holdFolder {
+		return // each ends in its own way
 	}
 	if err := s.folder.check(); err != nil {
 		s.hold(holdFolder, err.Error())

@@ -65,7 +65,8 @@ func keeps(t *testing.T, what, dir string, change func()) {
 }
 
 // TestUnmountedMainIsHeld unmounts a main's folder while it runs and before it
-// starts; the remote keeps all; with the disk's return all goes on.
+// starts; the remote keeps all; with the disk's return the main goes on by
+// itself, and sees by its watches what is changed then.
 func TestUnmountedMainIsHeld(t *testing.T) {
 	rng := newRandom(t)
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
@@ -80,21 +81,36 @@ func TestUnmountedMainIsHeld(t *testing.T) {
 	r.start()
 	trees := &comparison{bumps: 5}
 	trees.wait(t, time.Minute, m, r)
-	rounds := scaled(1, 1, 10)
-	for i := range rounds {
-		keeps(t, "unmounted under a running main", r.dir("wapt"), disk.away)
+	held := func() {
+		t.Helper()
 		m.waitStatus(30*time.Second, "says that the share is held", func(st status) bool { return st.Shares["wapt"].Held != "" })
-		keeps(t, "a main started without its disk", r.dir("wapt"), func() { m.stop(); m.launch() })
-		disk.back()
-		repo.add(fmt.Sprintf("tis-more%02d", i), "1-1", 20_000)
-		repo.index()
-		if i%2 == 0 {
-			m.stop()
-			m.launch()
-		}
-		trees.wait(t, 2*time.Minute, m, r)
 	}
-	t.Logf("done %d times, each with a running and a starting main", rounds)
+	rounds := scaled(1, 1, 10)
+	var longest time.Duration
+	for i := range rounds {
+		back := func(when string) {
+			t.Helper()
+			disk.back()
+			begin := time.Now()
+			repo.add(fmt.Sprintf("tis-%s%02d", when, i), "1-1", 20_000)
+			repo.index()
+			trees.wait(t, 2*time.Minute, m, r)
+			longest = max(longest, time.Since(begin))
+			repo.add(fmt.Sprintf("tis-%s%02d", when, i), "2-1", 20_000)
+			repo.index()
+			trees.wait(t, time.Minute, m, r)
+		}
+		keeps(t, "unmounted under a running main", r.dir("wapt"), disk.away)
+		held()
+		back("running")
+		disk.away() // for a moment, before anybody could have looked
+		back("moment")
+		disk.away()
+		keeps(t, "a main started without its disk", r.dir("wapt"), func() { m.stop(); m.launch() })
+		held()
+		back("started")
+	}
+	t.Logf("done %d times, each with a running and a starting main; equal %v after the disk's return at most", rounds, longest.Round(time.Millisecond))
 }
 
 // TestMassDeletionWaitsForApproval deletes most of a main's files, running and
