@@ -15,6 +15,11 @@ import (
 // 64 KiB (see MaxPiece) is for the line of the NATS protocol before it.
 const replyRoom = 6 << 10
 
+// replySkew is where in its memory a message begins. The content then lies 64
+// bytes and more behind a page's begin: some processors copy three times slower
+// to an address that is, of its page, a few bytes further than the one copied from.
+const replySkew = 64
+
 // replyBuffers hold whole messages. Publishing copies, so a buffer is free again at once.
 type replyBuffers struct{ pool sync.Pool }
 
@@ -22,7 +27,7 @@ func (p *replyBuffers) get() *[]byte {
 	if b, ok := p.pool.Get().(*[]byte); ok {
 		return b
 	}
-	b := make([]byte, 0, MaxPiece+replyRoom)
+	b := make([]byte, replySkew, replySkew+MaxPiece+replyRoom)[replySkew:]
 	return &b
 }
 

@@ -76,12 +76,10 @@ type assembly struct {
 	ev      *bus.Event
 	m       *objects.Manifest
 	offsets []int64 // of each object
-	have    []bool  // one goroutine's, or guarded as fromMain says
-	next    int     // object that fromMain looks at next
+	have    []bool  // objects that are in the staged file, before the main is asked
 	f       *os.File
 	whole   *objects.Hasher
 	hashed  int64 // bytes of the file that whole has
-	solid   int   // objects before it are all there
 }
 
 func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
@@ -109,11 +107,6 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	for _, step := range []func(context.Context) error{a.fromRelatives, a.fromWindow, a.fromMain} {
 		if err := step(ctx); err != nil {
 			return err
-		}
-	}
-	for i, have := range a.have {
-		if !have {
-			return fmt.Errorf("object %d is missing after all was asked for", i)
 		}
 	}
 	if err := a.verify(ctx); err != nil {

@@ -3,40 +3,10 @@ package subscriber
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"waptsync/bus"
 	"waptsync/objects"
 )
-
-// end is where object i ends.
-func (a *assembly) end(i int) int64 { return a.offsets[i] + int64(a.m.Objects[i].Size) }
-
-// hashAlong hashes the staged file from its beginning, as far as it has no gap,
-// until came is closed. What it reads was just written, so it comes from memory,
-// and little is left to hash when the last byte came.
-func (a *assembly) hashAlong(ctx context.Context, mu *sync.Mutex, came <-chan struct{}) error {
-	for more := true; more; {
-		mu.Lock()
-		for a.solid < len(a.have) && a.have[a.solid] {
-			a.solid++
-		}
-		end := int64(0)
-		if a.solid > 0 {
-			end = a.end(a.solid - 1)
-		}
-		mu.Unlock()
-		if err := a.hashTo(ctx, end); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case _, more = <-came:
-		}
-	}
-	return nil
-}
 
 // hashTo hashes the file up to end.
 func (a *assembly) hashTo(ctx context.Context, end int64) error {
