@@ -17,9 +17,10 @@ func TestArrowsPointDownOnly(t *testing.T) {
 		"waptsync/alive":               {},
 		"waptsync/objects":             {},
 		"waptsync/index":               {},
-		"waptsync/bus":                 {"waptsync/objects"},
+		"waptsync/bandwidth":           {},
+		"waptsync/bus":                 {"waptsync/objects", "waptsync/bandwidth"},
 		"waptsync/publisher":           {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index"},
-		"waptsync/subscriber":          {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index"},
+		"waptsync/subscriber":          {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index", "waptsync/bandwidth"},
 		"waptsync/console":             {},
 		"waptsync/cmd/waptsync/sample": {},
 	}
