@@ -127,6 +127,17 @@ func Until(t time.Time, rules ...Rule) time.Time {
 	return time.Time{}
 }
 
+// Opens is when contents of the share may flow next, if they may not at t; the
+// zero time if that is not within sight.
+func Opens(t time.Time, share string, rules ...Rule) time.Time {
+	for end := t.Add(horizon); !t.IsZero() && t.Before(end); t = Until(t, rules...) {
+		if At(t, rules...).Allows(share) {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
 // String is the one form that a rule is kept and shown in; empty for none.
 func (r Rule) String() string {
 	var b strings.Builder

@@ -11,18 +11,36 @@ type Report struct {
 	// Taken is the number of the newest order that this remote took.
 	Taken    uint64       `json:"taken,omitempty"`
 	Verified Verification `json:"verified,omitzero"`
+	// Bandwidth is how the remote's line to the main is used; remotes of before
+	// these rules do not tell.
+	Bandwidth *BandwidthReport `json:"bandwidth,omitempty"`
+}
+
+// BandwidthReport is how a remote's line may be used. Rules are as package
+// bandwidth writes them.
+type BandwidthReport struct {
+	Own  string `json:"own,omitempty"`  // the remote's own rule
+	Main string `json:"main,omitempty"` // the main's, as the remote knows it
+	Now  string `json:"now"`            // what both allow now
+	// Until is when Now changes, by the remote's clock and in its time zone.
+	Until time.Time `json:"until,omitzero"`
+	// Passing: the rules do not hold until the remote is level once.
+	Passing bool `json:"passing,omitempty"`
 }
 
 // ShareReport is the state of one share on a remote.
 type ShareReport struct {
-	State     string    `json:"state"` // "live", "catching up", "reconciling", "held", "offline"
+	State     string    `json:"state"` // "live", "catching up", "reconciling", "waiting", "held", "offline"
 	Seq       uint64    `json:"seq"`   // on disk up to here
 	Files     int64     `json:"files"`
 	Bytes     int64     `json:"bytes"`
 	LagEvents int64     `json:"lag_events"` // known and not yet on disk
 	LagBytes  int64     `json:"lag_bytes"`  // content bytes of these not yet here
 	Oldest    time.Time `json:"oldest,omitzero"`
-	Newest    time.Time `json:"newest,omitzero"` // when the main published what was last applied
+	// Until is, of one that is "waiting" for its hours, when they begin; zero if
+	// that is not known.
+	Until  time.Time `json:"until,omitzero"`
+	Newest time.Time `json:"newest,omitzero"` // when the main published what was last applied
 	// Received are content bytes that came over the wire, Reused those found
 	// on the remote's own disk; both since its service started.
 	Received  int64         `json:"received"`

@@ -22,5 +22,8 @@
 // made durable the next one gathers: a lone file is visible in the time of two
 // syncs, and ten thousand cost hardly more.
 //
-// It knows bus and objects, and nothing of the main's folder but its events.
+// A [Line] stands between all shares and the bus: what is asked for waits there
+// until the rules of bandwidth let it.
+//
+// It knows bus, objects and bandwidth, and nothing of the main's folder but its events.
 package subscriber

@@ -44,6 +44,9 @@ type Options struct {
 	// KeepExtra leaves alone what the main does not have and no tombstone names,
 	// instead of moving it to the trash.
 	KeepExtra bool
+	// Line, if not nil, says how much of the line to the main contents may use. It
+	// is one for all shares.
+	Line *Line
 }
 
 // Replica keeps one share's folder. Its methods may be called concurrently; Run
@@ -109,6 +112,9 @@ func New(o Options) (*Replica, error) {
 			return nil, err
 		}
 		o.Index = rule
+	}
+	if o.Line != nil {
+		o.Bus = &metered{Bus: o.Bus, line: o.Line}
 	}
 	st, err := o.State.share(o.Share)
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 	stateCatchingUp  = "catching up"
 	stateReconciling = "reconciling"
 	stateHeld        = "held"
+	stateWaiting     = "waiting" // for the hours in which its contents may flow
 	stateOffline     = "offline"
 )
 
@@ -116,6 +117,12 @@ func (s *session) report(rep *bus.ShareReport) {
 		rep.State = stateLive
 	default:
 		rep.State = stateCatchingUp
+	}
+	if s.r.reread.Load() && rep.State == stateLive {
+		rep.State = stateReconciling // asked for, and not begun yet
+	}
+	if barred, until := s.r.o.Line.barred(s.r.o.Share); barred {
+		rep.State, rep.Until = stateWaiting, until
 	}
 	s.win.eachHeld(heldShown, func(path, waitsFor string, _ time.Time) {
 		if len(rep.Problems) < maxProblems {
