@@ -39,7 +39,8 @@ nothing is deleted on the remotes until ` + "`waptsync share approve NAME`" + `.
 
 // runPublish runs a main until ctx ends.
 func (a *app) runPublish(ctx context.Context, config *PublishConfig) error {
-	log := newLogger(a.err, config.Common)
+	log, end := newServiceLogger(a.err, config.Common)
+	defer end()
 	h, err := openMain(ctx, config, a.version, log)
 	if err != nil {
 		return unlessStopped(ctx, log, err)

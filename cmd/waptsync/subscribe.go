@@ -40,7 +40,8 @@ func (a *app) runSubscribe(ctx context.Context, config *SubscribeConfig) error {
 	if isTerminal(stderr) {
 		stderr = &barWriter{out: stderr}
 	}
-	log := newLogger(stderr, config.Common)
+	log, end := newServiceLogger(stderr, config.Common)
+	defer end()
 	if err := a.joinOnce(ctx, config); err != nil {
 		return unlessStopped(ctx, log, err)
 	}
