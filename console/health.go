@@ -46,7 +46,12 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 // notReady lists what keeps a service from being ready, a line each.
 func notReady(n *sample, limits ReadyLimits) []string {
 	if n.replica != nil {
-		return behind("", n.replica.Shares, limits)
+		bad := behind("", n.replica.Shares, limits)
+		// How far it is behind is not known then.
+		if limits.Age > 0 && !n.replica.Connected && n.away > limits.Age {
+			bad = append(bad, fmt.Sprintf("no connection to the main for %s: the limit is %s", n.away.Round(time.Second), limits.Age))
+		}
+		return bad
 	}
 	var bad []string
 	for _, name := range slices.Sorted(maps.Keys(n.main.Shares)) {

@@ -50,6 +50,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 type stateCollector struct {
 	sampler *sampler
 	up      *prometheus.Desc
+	ready   *prometheus.Desc
 
 	shareFiles, shareBytes, shareHeld, shareIncomplete, shareErrors, shareSkipped,
 	connected, paused, lagEvents, lagBytes, lagSeconds, errors, sent, received, reused *prometheus.Desc
@@ -61,7 +62,8 @@ func newStateCollector(s *sampler) *stateCollector {
 	}
 	return &stateCollector{
 		sampler:         s,
-		up:              d("healthy", "Whether the service and its store are well."),
+		up:              d("healthy", "Whether the service and its store are well, as /healthz says."),
+		ready:           d("ready", "Whether no share is held and nothing is behind by more than the limits, as /readyz says."),
 		shareFiles:      d("share_files", "Files of a share here.", "share"),
 		shareBytes:      d("share_bytes", "Content of a share here, in bytes.", "share"),
 		shareHeld:       d("share_held", "Whether a share waits for an administrator.", "share"),
@@ -94,8 +96,10 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	n, err := c.sampler.within(context.Background(), sampleFresh)
 	if err != nil {
 		gauge(c.up, 0)
+		gauge(c.ready, 0)
 		return
 	}
+	gauge(c.ready, truth(len(notReady(n, c.sampler.o.Ready)) == 0))
 	if r := n.replica; r != nil {
 		gauge(c.up, truth(r.Unwell == ""))
 		gauge(c.connected, truth(r.Connected), r.Name)

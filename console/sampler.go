@@ -21,6 +21,7 @@ type sample struct {
 	at      time.Time
 	main    *MainStatus
 	replica *ReplicaStatus
+	away    time.Duration // since a replica was last seen connected
 }
 
 // sampler looks at the service, and has what it saw shown. Its methods may be
@@ -34,6 +35,7 @@ type sampler struct {
 	last  *sample
 	rates meters
 	past  *history
+	heard time.Time // when a replica was last connected, or first looked at
 }
 
 func newSampler(o Options) *sampler {
@@ -95,6 +97,10 @@ func (s *sampler) within(ctx context.Context, age time.Duration) (*sample, error
 		return nil, fmt.Errorf("asking for the state: %w", err)
 	}
 	next.at = time.Now()
+	if s.heard.IsZero() || next.replica != nil && next.replica.Connected {
+		s.heard = next.at
+	}
+	next.away = next.at.Sub(s.heard)
 	s.measure(next)
 	s.last = next
 	s.board.put(next.parts())

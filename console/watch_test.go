@@ -174,6 +174,7 @@ func TestMetricsTellLagOfEachRemote(t *testing.T) {
 	}{
 		{"waptsync_build_info", []string{"version", "0.3.0", "role", "publisher"}, 1},
 		{"waptsync_healthy", nil, 1},
+		{"waptsync_ready", nil, 0},
 		{"waptsync_share_files", []string{"share", "wapt"}, 1284},
 		{"waptsync_share_bytes", []string{"share", "wapt-host"}, 231211008},
 		{"waptsync_share_held", []string{"share", "wapt-host"}, 1},
@@ -281,6 +282,17 @@ func TestReadyFailsBeyondTheLimit(t *testing.T) {
 			want(t, r.get("/healthz"), http.StatusOK) // behind is not ill
 		})
 	}
+}
+
+func TestRemoteWithoutItsMainIsNotReadyForLong(t *testing.T) {
+	fake := newFakeReplica(time.Now())
+	fake.status.Connected, fake.status.Shares = false, nil
+	r := start(t, Options{Replica: fake, Ready: ReadyLimits{Age: 100 * time.Millisecond}, Data: t.TempDir()})
+	eventually(t, "it is not ready", func() bool {
+		a := r.get("/readyz")
+		return a.status == http.StatusServiceUnavailable && strings.Contains(a.body, "no connection to the main for ")
+	})
+	want(t, r.get("/healthz"), http.StatusOK)
 }
 
 func TestRemotesPageIsReadOnly(t *testing.T) {
