@@ -178,22 +178,22 @@ func (c *Client) Report(ctx context.Context, r *Report) error {
 }
 
 // Consult reports, and returns what the main asks of this remote.
-func (c *Client) Consult(ctx context.Context, r *Report) ([]Order, error) {
+func (c *Client) Consult(ctx context.Context, r *Report) (Wish, error) {
 	b, err := json.Marshal(r)
 	if err != nil {
-		return nil, fmt.Errorf("reporting: %w", err)
+		return Wish{}, fmt.Errorf("reporting: %w", err)
 	}
 	if len(b) > maxReportBytes {
-		return nil, fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
+		return Wish{}, fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
 	}
 	var answer reportAnswer
 	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, "", b, &answer); err != nil {
-		return nil, fmt.Errorf("reporting: %w", err)
+		return Wish{}, fmt.Errorf("reporting: %w", err)
 	}
 	if answer.Error != "" {
-		return nil, fmt.Errorf("reporting: the main answers: %s", answer.Error)
+		return Wish{}, fmt.Errorf("reporting: the main answers: %s", answer.Error)
 	}
-	return answer.Orders, nil
+	return answer.Wish, nil
 }
 
 // request asks on the events' connection and reads a JSON answer. share is what

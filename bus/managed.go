@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"waptsync/bandwidth"
 )
 
 // ManagedRemote is an entry of a list of remotes that somebody else keeps, most
@@ -17,6 +19,8 @@ type ManagedRemote struct {
 	// Paused, if not nil, is so from now on; nil leaves it as an administrator
 	// set it, so that pausing by hand outlives the next change of the list.
 	Paused *bool
+	// Bandwidth is as Paused: nil leaves the rule as an administrator set it.
+	Bandwidth *bandwidth.Rule
 }
 
 // SyncResult names the remotes that Sync changed.
@@ -101,7 +105,11 @@ func (m *Remote) apply(want *ManagedRemote) (changed bool) {
 	if want.Paused != nil {
 		m.Paused = *want.Paused
 	}
-	return was.Managed != m.Managed || was.Paused != m.Paused || !slices.Equal(was.Shares, m.Shares)
+	if want.Bandwidth != nil {
+		m.Bandwidth = *want.Bandwidth
+	}
+	return was.Managed != m.Managed || was.Paused != m.Paused || !slices.Equal(was.Shares, m.Shares) ||
+		was.Bandwidth.String() != m.Bandwidth.String()
 }
 
 func validList(list []ManagedRemote) error {

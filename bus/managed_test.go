@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"waptsync/bandwidth"
 )
 
 func TestTheRegistryFollowsAList(t *testing.T) {
@@ -50,12 +52,19 @@ func TestTheRegistryFollowsAList(t *testing.T) {
 		}
 		return m.Inbox
 	}
-	// Pausing by hand outlives the next change of the list.
+	// Pausing by hand outlives the next change of the list, and so does a rule.
 	must(t, r.SetPaused("a", true))
+	rule, err := bandwidth.Parse("2 Mbit/s")
+	must(t, err)
+	must(t, r.SetBandwidth("a", rule))
+	b.Bandwidth = &rule
 	a.Shares = []string{"wapt-host"}
 	was := inbox("a")
-	sync(SyncResult{Changed: []string{"a"}}, a, b, taken)
-	if m, _ := r.RemoteByName("a"); !m.Paused || inbox("a") != was || !slices.Equal(m.Shares, []string{"wapt-host"}) {
+	sync(SyncResult{Changed: []string{"a", "b"}}, a, b, taken)
+	if m, _ := r.RemoteByName("b"); m.Bandwidth.String() != "2 Mbit/s" {
+		t.Errorf("the list's rule does not hold: %+v", m)
+	}
+	if m, _ := r.RemoteByName("a"); !m.Paused || m.Bandwidth.String() != "2 Mbit/s" || inbox("a") != was || !slices.Equal(m.Shares, []string{"wapt-host"}) {
 		t.Errorf("got %+v", m)
 	}
 	a.ID = ids[4] // a new key is a new remote

@@ -16,6 +16,17 @@ type Order struct {
 	Do     string `json:"do"`     // a remote takes what it does not know as done
 }
 
+// Wish is what a main asks of a remote in the answer to its report.
+type Wish struct {
+	Orders []Order `json:"orders,omitempty"`
+	// Bandwidth is the main's rule for the remote's line, as package bandwidth
+	// writes it; empty for none. It is no order, because it is told each time, so
+	// a remote that begins anew hears of it, and the newest holds. Mains and
+	// remotes of before these rules leave it out and pass over it. A text, so that
+	// a remote which cannot read a newer main's rule still takes its orders.
+	Bandwidth string `json:"bandwidth,omitempty"`
+}
+
 // Verification is how the newest reading of all of a remote's files ended.
 type Verification struct {
 	Time        time.Time `json:"time"` // the remote's clock

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
+
+	"waptsync/bandwidth"
 )
 
 const (
@@ -34,8 +36,11 @@ type Remote struct {
 	Shares []string `json:"shares"`
 	Paused bool     `json:"paused,omitempty"`
 	// Managed: it comes from a list, see [Registry.Sync].
-	Managed bool      `json:"managed,omitempty"`
-	Added   time.Time `json:"added"`
+	Managed bool `json:"managed,omitempty"`
+	// Bandwidth is the main's rule for this remote's line; the remote hears of it
+	// with the answer to each report.
+	Bandwidth bandwidth.Rule `json:"bandwidth,omitzero"`
+	Added     time.Time      `json:"added"`
 }
 
 // inbox is the prefix of all subjects to which this remote may be answered.
@@ -262,6 +267,12 @@ func (r *Registry) SetShares(name string, shares []string) error {
 		m.Shares = uniqueShares(shares)
 		return validShares(shares)
 	})
+}
+
+// SetBandwidth replaces the rule for the remote's line; the zero Rule is none. It
+// holds for the remote once that reports, and needs no [Server.Apply].
+func (r *Registry) SetBandwidth(name string, rule bandwidth.Rule) error {
+	return r.edit("changing the bandwidth of", name, func(m *Remote) error { m.Bandwidth = rule; return nil })
 }
 
 func (r *Registry) edit(what, name string, fn func(*Remote) error) error {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
+
+	"waptsync/bandwidth"
 )
 
 func newRegistryForTest(t *testing.T) (*Registry, string) {
@@ -36,6 +38,9 @@ func TestRegistrySurvivesRestart(t *testing.T) {
 	if err := r.SetPaused("nancy", true); err != nil {
 		t.Fatal(err)
 	}
+	rule, err := bandwidth.Parse("Mo-Fr 08:00-18:00 2 Mbit/s")
+	must(t, err)
+	must(t, r.SetBandwidth("colmar", rule))
 	if err := r.SetShares("colmar", []string{"wapt"}); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +57,9 @@ func TestRegistrySurvivesRestart(t *testing.T) {
 	m := again.Remotes()
 	if len(m) != 2 || m[0].Name != "colmar" || m[1].Name != "nancy" || !m[1].Paused || len(m[0].Shares) != 1 || len(m[1].Shares) != 2 {
 		t.Errorf("got %+v", m)
+	}
+	if m[0].Bandwidth.String() != rule.String() || !m[1].Bandwidth.IsZero() {
+		t.Errorf("the rules are %q and %q", m[0].Bandwidth, m[1].Bandwidth)
 	}
 	if m[0].Inbox == m[1].Inbox {
 		t.Error("two remotes share an inbox")

@@ -89,8 +89,8 @@ type helloAnswer struct {
 }
 
 type reportAnswer struct {
-	Error  string  `json:"error,omitempty"`
-	Orders []Order `json:"orders,omitempty"`
+	Error string `json:"error,omitempty"`
+	Wish
 }
 
 // Service answers hellos, fetches and reports of remotes.
@@ -288,15 +288,17 @@ func (v *Service) takeReport(remote string, data []byte) reportAnswer {
 	if _, err := v.js.Publish(ctx, remotesPrefix+"."+remote, data); err != nil && v.ctx.Err() == nil {
 		v.o.Log.Warn().Err(err).Str("remote", remote).Msg("a report was taken but not stored; it is lost at a restart of the main")
 	}
-	if _, known := v.registry.RemoteByName(remote); !known { // revoked meanwhile
+	known, is := v.registry.RemoteByName(remote)
+	if !is { // revoked meanwhile
 		if err := v.forgetReports(ctx); err != nil && v.ctx.Err() == nil {
 			v.o.Log.Warn().Err(err).Str("remote", remote).Msg("the report of a revoked remote is left until the next start")
 		}
 	}
-	if v.o.Orders == nil {
-		return reportAnswer{}
+	wish := Wish{Bandwidth: known.Bandwidth.String()}
+	if v.o.Orders != nil {
+		wish.Orders = v.o.Orders(remote, r)
 	}
-	return reportAnswer{Orders: v.o.Orders(remote, r)}
+	return reportAnswer{Wish: wish}
 }
 
 func (v *Service) answer(m micro.Request, answer any) {

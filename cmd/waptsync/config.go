@@ -104,6 +104,8 @@ type SubscribeConfig struct {
 	Rescan Duration `toml:"rescan"`
 	// MinFree is what stays free on a share's disk.
 	MinFree Size `toml:"min-free"`
+	// Bandwidth is the remote's own rule for its line to the main.
+	Bandwidth Bandwidth `toml:"bandwidth"`
 	// Shares are the replicated folders by name.
 	Shares map[string]SubscribeShare `toml:"share"`
 }
@@ -182,6 +184,7 @@ func (c *SubscribeConfig) bind(f *pflag.FlagSet) {
 	f.Var(&c.Trash, "trash", "how long files that the main does not have are kept aside")
 	f.Var(&c.Rescan, "rescan", "time between two looks for local changes; 0 means the default")
 	f.Var(&c.MinFree, "min-free", "what stays free on a share's disk")
+	f.Var(&c.Bandwidth, "bandwidth", "how much of the line to the main may be used, and when, as \"Mo-Fr 08:00-18:00 2 Mbit/s\"; see waptsync bandwidth")
 	f.Var(&shareFlag[SubscribeShare]{&c.Shares, func(s *SubscribeShare) *string { return &s.Dir }}, "share", "a share and the folder that holds its copy; may be repeated")
 }
 

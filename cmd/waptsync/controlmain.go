@@ -51,6 +51,12 @@ func mainHandler(s *publishService) http.Handler {
 			return done{}, s.Order(r.PathValue("name"), do)
 		}))
 	}
+	mux.HandleFunc("GET /v1/bandwidth", handle(func(*http.Request, done) (bandwidthReply, error) {
+		return s.Bandwidth(), nil
+	}))
+	mux.HandleFunc("POST /v1/remotes/{name}/bandwidth", handle(func(r *http.Request, in bandwidthRequest) (done, error) {
+		return done{}, s.SetBandwidth(r.PathValue("name"), in)
+	}))
 	mux.HandleFunc("POST /v1/remotes/{name}/shares", handle(func(r *http.Request, in sharesRequest) (done, error) {
 		return done{}, s.SetShares(r.Context(), r.PathValue("name"), in.Shares)
 	}))

@@ -43,6 +43,12 @@ func remoteHandler(s *subscribeService) http.Handler {
 	mux.HandleFunc("GET /v1/status", handle(func(*http.Request, done) (*remoteStatus, error) {
 		return s.Status(), nil
 	}))
+	mux.HandleFunc("GET /v1/bandwidth", handle(func(*http.Request, done) (bandwidthReply, error) {
+		return bandwidthReply{Role: roleSubscriber, Own: s.line.report()}, nil
+	}))
+	mux.HandleFunc("POST /v1/bandwidth", handle(func(_ *http.Request, in bandwidthRequest) (done, error) {
+		return done{}, s.SetBandwidth(in)
+	}))
 	mux.HandleFunc("POST /v1/shares/{name}/rescan", handle(func(r *http.Request, _ done) (done, error) {
 		return done{}, s.Reconcile(r.PathValue("name"))
 	}))

@@ -50,6 +50,7 @@ func (s *subscribeService) obey(ctx context.Context, orders []bus.Order) bool {
 		s.log.Info().Str("order", o.Do).Msg("the main asks for it")
 		switch o.Do {
 		case bus.OrderReconcile:
+			s.line.pass(true)
 			for _, r := range s.shares {
 				r.Reconcile()
 			}

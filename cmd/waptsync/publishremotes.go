@@ -93,6 +93,35 @@ func (s *publishService) SetPaused(name string, paused bool) error {
 	return s.apply()
 }
 
+// SetBandwidth replaces the main's rule for a remote's line. It travels in the
+// answer to the remote's next report.
+func (s *publishService) SetBandwidth(name string, in bandwidthRequest) error {
+	if _, err := s.remote(name); err != nil {
+		return err
+	}
+	rule, err := in.parse()
+	if err != nil {
+		return err
+	}
+	return s.registry.SetBandwidth(name, rule)
+}
+
+// Bandwidth tells the rules of all remotes.
+func (s *publishService) Bandwidth() bandwidthReply {
+	out := bandwidthReply{Role: rolePublisher, Remotes: make(map[string]remoteBandwidth)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.registry.Remotes() {
+		out.Remotes[r.Name] = s.bandwidth(r)
+	}
+	return out
+}
+
+// bandwidth is what is known of a remote's rules; s.mu must be held.
+func (s *publishService) bandwidth(r bus.Remote) remoteBandwidth {
+	return remoteBandwidth{r.Bandwidth.String(), s.memory(r.Name).last.Bandwidth}
+}
+
 // Revoke forgets a remote or an open invitation, cuts its connections and deletes what the bus keeps for it.
 func (s *publishService) Revoke(ctx context.Context, name string) error {
 	if err := s.managed(name); err != nil {

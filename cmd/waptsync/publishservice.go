@@ -186,7 +186,8 @@ func (s *publishService) showRemote(r bus.Remote, c bus.Connection, connected bo
 	m := s.memory(r.Name)
 	out := mainRemote{
 		Connected: connected, Paused: r.Paused, Address: c.Address, Since: c.Since, RTT: c.RTT.Seconds(), Sent: c.Sent,
-		Host: m.last.Host, Version: m.last.Version, Reported: m.came, Verified: m.last.Verified, Shares: make(map[string]remoteShare),
+		Host: m.last.Host, Version: m.last.Version, Reported: m.came, Verified: m.last.Verified, remoteBandwidth: s.bandwidth(r),
+		Shares: make(map[string]remoteShare),
 	}
 	for share, n := range pending {
 		sh := m.share(share, connected, n, r.Added, now)

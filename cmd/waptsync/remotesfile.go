@@ -18,6 +18,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"waptsync/bandwidth"
 	"waptsync/bus"
 )
 
@@ -34,6 +35,9 @@ type remoteEntry struct {
 	Shares []string `toml:"shares" json:"shares"`
 	// Paused may be left out, which leaves it to `waptsync remote pause`.
 	Paused *bool `toml:"paused" json:"paused"`
+	// Bandwidth is the rule for the remote's line, empty for none; it may be left
+	// out, which leaves it to `waptsync bandwidth`.
+	Bandwidth *bandwidth.Rule `toml:"bandwidth" json:"bandwidth"`
 }
 
 // remotesRest gathers what a tool that writes the file does in several steps.
@@ -71,7 +75,7 @@ func readRemotes(path string, published []string) ([]bus.ManagedRemote, error) {
 				bad = append(bad, fmt.Sprintf("remote.%s: share %q is not published here", name, share))
 			}
 		}
-		list = append(list, bus.ManagedRemote{Name: name, ID: e.ID, Shares: e.Shares, Paused: e.Paused})
+		list = append(list, bus.ManagedRemote{Name: name, ID: e.ID, Shares: e.Shares, Paused: e.Paused, Bandwidth: e.Bandwidth})
 	}
 	if len(bad) > 0 {
 		return nil, &configError{path, bad}

@@ -27,8 +27,8 @@ func writeRemotes(t *testing.T, path, text string) {
 func TestTheListOfRemotesIsReadFromTOMLAndJSON(t *testing.T) {
 	published := []string{"wapt", "wapt-host"}
 	for name, text := range map[string]string{
-		"remotes.toml": "[remote.colmar]\nid = \"" + testID + "\"\nshares = [\"wapt\"]\npaused = true\n[remote.nancy]\nid = \"" + testOtherID + "\"\n",
-		"remotes.json": `{"remote": {"colmar": {"id": "` + testID + `", "shares": ["wapt"], "paused": true}, "nancy": {"id": "` + testOtherID + `"}}}`,
+		"remotes.toml": "[remote.colmar]\nid = \"" + testID + "\"\nshares = [\"wapt\"]\npaused = true\nbandwidth = \"2 Mbit/s\"\n[remote.nancy]\nid = \"" + testOtherID + "\"\n",
+		"remotes.json": `{"remote": {"colmar": {"id": "` + testID + `", "shares": ["wapt"], "paused": true, "bandwidth": "2 Mbit/s"}, "nancy": {"id": "` + testOtherID + `"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name)
@@ -38,6 +38,7 @@ func TestTheListOfRemotesIsReadFromTOMLAndJSON(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(list) != 2 || list[0].Name != "colmar" || list[0].ID != testID || len(list[0].Shares) != 1 || !*list[0].Paused ||
+				list[0].Bandwidth.String() != "2 Mbit/s" || list[1].Bandwidth != nil ||
 				list[1].Name != "nancy" || len(list[1].Shares) != 2 || list[1].Paused != nil {
 				t.Errorf("got %+v", list)
 			}
@@ -49,6 +50,8 @@ func TestTheListOfRemotesIsReadFromTOMLAndJSON(t *testing.T) {
 		"rest.json":    `{"remote": {}} {}`,
 		"share.toml":   "[remote.colmar]\nid = \"" + testID + "\"\nshares = [\"wads\"]\n",
 		"broken.toml":  "[remote",
+		"rule.toml":    "[remote.colmar]\nid = \"" + testID + "\"\nbandwidth = \"2 MB/s\"\n",
+		"rule.json":    `{"remote": {"colmar": {"id": "` + testID + `", "bandwidth": "2 MB/s"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name)

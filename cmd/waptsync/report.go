@@ -14,6 +14,7 @@ import (
 const (
 	reportChanged = 2 * time.Second  // between reports while something changes
 	reportQuiet   = 15 * time.Second // between reports while nothing does
+	reportWaiting = 5 * time.Second  // between reports while a share waits for its hours, which the main may change
 	reportLook    = 100 * time.Millisecond
 )
 
@@ -28,6 +29,7 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 	defer tick.Stop()
 	var sent time.Time
 	var last map[string]bus.ShareReport
+	var lastLine *bus.BandwidthReport
 	defer s.reporting.Rest()
 	for {
 		s.reporting.Turn()
@@ -41,24 +43,53 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 			continue
 		}
 		now := s.reports()
+		if s.line.passing() && allPassed(now) {
+			s.line.pass(false)
+		}
+		line := s.line.report()
 		age := time.Since(sent)
-		due := age >= reportQuiet || s.hasNews.Swap(false) || age >= reportChanged && !reflect.DeepEqual(now, last) || becameLive(last, now)
+		changed := !reflect.DeepEqual(now, last) || !reflect.DeepEqual(line, lastLine)
+		due := age >= reportQuiet || s.hasNews.Swap(false) || age >= reportChanged && changed || becameLive(last, now) ||
+			age >= reportWaiting && waits(now)
 		if !due {
 			continue
 		}
-		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now, Taken: s.taken, Verified: s.lastVerified()}
+		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now, Taken: s.taken, Verified: s.lastVerified(), Bandwidth: line}
 		fit(report)
 		s.reporting.Rest() // an answer is waited for no longer than its timeout
-		orders, err := s.client.Consult(ctx, report)
+		wish, err := s.client.Consult(ctx, report)
 		s.reporting.Turn()
 		if err != nil {
 			s.log.Debug().Err(err).Msg("the report did not reach the main; the next one will say the same")
-		}
-		if s.obey(ctx, orders) {
+		} else if s.line.heed(wish.Bandwidth) {
 			s.hasNews.Store(true)
 		}
-		sent, last = time.Now(), now
+		if s.obey(ctx, wish.Orders) {
+			s.hasNews.Store(true)
+		}
+		sent, last, lastLine = time.Now(), now, line
 	}
+}
+
+// waits says whether a share waits for its hours.
+func waits(shares map[string]bus.ShareReport) bool {
+	for _, sh := range shares {
+		if sh.State == stateWaiting {
+			return true
+		}
+	}
+	return false
+}
+
+// allPassed says whether all shares have what can be had: what waits after a
+// failure shall not keep the rules from holding again.
+func allPassed(shares map[string]bus.ShareReport) bool {
+	for _, sh := range shares {
+		if sh.State != stateLive || sh.LagEvents > sh.Errors {
+			return false
+		}
+	}
+	return true
 }
 
 // becameLive says whether a share has nothing left to do and, by the report

@@ -100,6 +100,7 @@ func (a *app) newRootCommand() *cobra.Command {
 		a.newShareCommand(),
 		a.newIDCommand(),
 		a.newStatusCommand(),
+		a.newBandwidthCommand(),
 		a.newVerifyCommand(),
 		a.newTrashCommand(),
 		a.newConsoleCommand(),

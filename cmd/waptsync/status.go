@@ -22,6 +22,7 @@ const (
 	stateHeld    = "held"
 	stateOffline = "offline"
 	statePaused  = "paused"
+	stateWaiting = "waiting" // for the hours in which its contents may flow
 	stateUnknown = "unknown" // connected, and no report yet
 )
 
@@ -95,17 +96,18 @@ type mainShare struct {
 
 // mainRemote is a remote as the main sees it.
 type mainRemote struct {
-	Connected bool                   `json:"connected"`
-	Paused    bool                   `json:"paused,omitempty"`
-	Address   string                 `json:"address,omitempty"`
-	Since     time.Time              `json:"since,omitzero"` // of the connection
-	RTT       float64                `json:"rtt_seconds,omitempty"`
-	Sent      int64                  `json:"sent_bytes,omitempty"`
-	Host      string                 `json:"host,omitempty"`
-	Version   string                 `json:"version,omitempty"`
-	Reported  time.Time              `json:"reported,omitzero"` // when the last report came
-	Verified  bus.Verification       `json:"verified,omitzero"`
-	Shares    map[string]remoteShare `json:"shares"`
+	Connected bool             `json:"connected"`
+	Paused    bool             `json:"paused,omitempty"`
+	Address   string           `json:"address,omitempty"`
+	Since     time.Time        `json:"since,omitzero"` // of the connection
+	RTT       float64          `json:"rtt_seconds,omitempty"`
+	Sent      int64            `json:"sent_bytes,omitempty"`
+	Host      string           `json:"host,omitempty"`
+	Version   string           `json:"version,omitempty"`
+	Reported  time.Time        `json:"reported,omitzero"` // when the last report came
+	Verified  bus.Verification `json:"verified,omitzero"`
+	remoteBandwidth
+	Shares map[string]remoteShare `json:"shares"`
 }
 
 // remoteShare is a share on a remote, with how far it is behind.
@@ -124,6 +126,7 @@ type remoteStatus struct {
 	Connected bool                   `json:"connected"`
 	Cause     string                 `json:"trouble,omitempty"` // why it is not connected
 	Wire      int64                  `json:"received_bytes"`    // read from both connections
+	Bandwidth *bus.BandwidthReport   `json:"bandwidth,omitempty"`
 	Shares    map[string]remoteShare `json:"shares"`
 }
 

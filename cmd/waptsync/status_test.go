@@ -45,6 +45,18 @@ func TestStatusTellsPeopleAndScripts(t *testing.T) {
 	two := withCopy(behind)
 	two["mulhouse"] = mainRemote{Connected: true, Shares: map[string]remoteShare{"wapt": liveShare()}}
 
+	waiting := behind
+	waiting.State, waiting.Until, waiting.Estimate = stateWaiting, noon.Add(6*time.Hour), 0
+	ruled := &bus.BandwidthReport{Own: "8 Mbit/s", Main: "08:00-18:00 off", Now: "off", Until: noon.Add(6 * time.Hour)}
+	barred := withCopy(waiting)
+	r := barred["colmar"]
+	r.Rule, r.Bandwidth = "08:00-18:00 off", ruled
+	barred["colmar"] = r
+	fresh := withCopy(liveShare())
+	r = fresh["colmar"]
+	r.Rule = "2 Mbit/s"
+	fresh["colmar"] = r
+
 	for _, c := range []struct {
 		name   string
 		status serviceStatus
@@ -59,6 +71,9 @@ func TestStatusTellsPeopleAndScripts(t *testing.T) {
 		{"paused", withRemotes(paused), "", exitOK},
 		{"problems", withRemotes(withCopy(broken)), "", exitBehind},
 		{"held", held, "", exitHeld},
+		{"waiting", withRemotes(barred), "", exitBehind},
+		{"rule-not-taken", withRemotes(fresh), "", exitOK},
+		{"remote-waiting", &remoteStatus{header: header{roleSubscriber, "1.0.0", noon}, Name: "colmar", Main: "main:4222", Connected: true, Bandwidth: ruled, Shares: map[string]remoteShare{"wapt": waiting}}, "", exitBehind},
 		{"alone", withRemotes(nil), "", exitOK},
 		{"remote", &remoteStatus{header: header{roleSubscriber, "1.0.0", noon}, Name: "colmar", Main: "main:4222", Connected: true, Shares: map[string]remoteShare{"wapt": liveShare()}}, "", exitOK},
 		{"remote-away", &remoteStatus{header: header{roleSubscriber, "1.0.0", noon}, Name: "colmar", Main: "main:4222", Cause: "connection refused", Shares: map[string]remoteShare{"wapt": away}}, "", exitBehind},

@@ -55,7 +55,11 @@ func (m *mainStatus) print(w io.Writer, name string) error {
 		fmt.Fprintln(w, "no remote is known yet: waptsync invite NAME")
 	}
 	for _, n := range remotes {
-		fmt.Fprintln(w, answer(n, m.Remotes[n], m.Time))
+		r := m.Remotes[n]
+		fmt.Fprintln(w, answer(n, r, m.Time))
+		if line := bandwidthLine(r.Bandwidth, r.Rule, m.Time); line != "" {
+			fmt.Fprintf(w, "%s: bandwidth: %s\n", n, line)
+		}
 		for _, share := range slices.Sorted(maps.Keys(m.Remotes[n].Shares)) {
 			printProblems(w, n+"/"+share, m.Remotes[n].Shares[share].Problems)
 		}
@@ -72,6 +76,9 @@ func (r *remoteStatus) print(w io.Writer, _ string) error {
 	if r.Cause != "" {
 		fmt.Fprintf(w, "cause: %s\n", r.Cause)
 	}
+	if line := r.bandwidthLine(); line != "" {
+		fmt.Fprintf(w, "bandwidth: %s\n", line)
+	}
 	t := newTable(w)
 	fmt.Fprintln(t)
 	printCopies(t, r.Shares)
@@ -80,12 +87,23 @@ func (r *remoteStatus) print(w io.Writer, _ string) error {
 	}
 	fmt.Fprintln(w)
 	for _, n := range slices.Sorted(maps.Keys(r.Shares)) {
+		if sh := r.Shares[n]; sh.State == stateWaiting {
+			fmt.Fprintf(w, "%s: waiting%s\n", n, waitsUntil(map[string]remoteShare{n: sh}, r.Time))
+		}
 		for _, tr := range r.Shares[n].Transfers {
 			fmt.Fprintf(w, "%s: %s, %s of %s\n", n, tr.Path, showBytes(tr.Done), showBytes(tr.Size))
 		}
 		printProblems(w, n, r.Shares[n].Problems)
 	}
 	return nil
+}
+
+// bandwidthLine is as the function of that name; a remote knows both rules.
+func (r *remoteStatus) bandwidthLine() string {
+	if r.Bandwidth == nil {
+		return ""
+	}
+	return bandwidthLine(r.Bandwidth, r.Bandwidth.Main, r.Time)
 }
 
 func printCopy(t io.Writer, label string, sh remoteShare) {
@@ -167,11 +185,28 @@ func answer(name string, r mainRemote, now time.Time) string {
 	}
 	delete(states, stateLive)
 	why := strings.Join(slices.Sorted(maps.Keys(states)), ", ")
+	if states[stateWaiting] {
+		why += waitsUntil(r.Shares, now)
+	}
 	line := fmt.Sprintf("%s is not up to date (%s): %s", name, cmp.Or(why, "catching up"), behind)
 	if estimate > 0 {
 		line += fmt.Sprintf("; about %s left", showSeconds(estimate))
 	}
 	return line
+}
+
+// waitsUntil tells when the first of the shares that wait for their hours may go on.
+func waitsUntil(shares map[string]remoteShare, now time.Time) string {
+	var first time.Time
+	for _, sh := range shares {
+		if sh.State == stateWaiting && sh.Until.After(now) && (first.IsZero() || sh.Until.Before(first)) {
+			first = sh.Until
+		}
+	}
+	if first.IsZero() {
+		return " for its hours"
+	}
+	return " for " + showMoment(first, now)
 }
 
 func plural(n int64, one, many string) string {

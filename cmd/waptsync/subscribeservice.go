@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"waptsync/alive"
+	"waptsync/bandwidth"
 	"waptsync/bus"
 	"waptsync/index"
 	"waptsync/subscriber"
@@ -29,6 +30,7 @@ type subscribeService struct {
 	membership *bus.Membership
 	client     *bus.Client
 	state      *subscriber.State
+	line       *remoteLine
 	shares     map[string]*subscriber.Replica
 	fetched    func(time.Duration) // hears how long each fetch took; set before Run
 
@@ -61,6 +63,9 @@ func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, vers
 	if s.state, err = subscriber.OpenState(data.join("state.db")); err != nil {
 		return nil, err
 	}
+	if s.line, err = openLine(data, c.Bandwidth.Rule, log); err != nil {
+		return nil, err
+	}
 	if s.client, err = bus.Connect(ctx, bus.ClientOptions{Membership: s.membership, Identity: identity, Log: log}); err != nil {
 		return nil, err
 	}
@@ -78,7 +83,7 @@ func (s *subscribeService) openShare(name string) error {
 		Share: name, Dir: c.Dir, State: s.state,
 		Bus:   timedBus{s.client, func(d time.Duration) { s.fetched(d) }},
 		Trash: time.Duration(s.config.Trash), Rescan: time.Duration(s.config.Rescan), MinFree: int64(s.config.MinFree),
-		Logger: s.log,
+		Logger: s.log, Line: s.line.line,
 	}
 	o.DeleteGrace, o.KeepExtra = time.Duration(c.DeleteGrace), c.Adopt == adoptKeep
 	var err error
@@ -176,12 +181,33 @@ func (s *subscribeService) Status() *remoteStatus {
 	out := &remoteStatus{
 		header: header{roleSubscriber, s.version, time.Now()},
 		Name:   s.membership.Name, Main: s.membership.Address,
-		Connected: s.client.Connected(), Wire: s.client.Received(), Shares: s.Shares(),
+		Connected: s.client.Connected(), Wire: s.client.Received(),
+		Bandwidth: s.line.report(), Shares: s.Shares(),
 	}
 	if err := s.client.Trouble(); err != nil && !out.Connected {
 		out.Cause = err.Error()
 	}
 	return out
+}
+
+// SetBandwidth replaces this remote's own rule for its line.
+func (s *subscribeService) SetBandwidth(in bandwidthRequest) error {
+	if in.Rule == configuredRule {
+		return s.setOwn(nil)
+	}
+	rule, err := in.parse()
+	if err != nil {
+		return err
+	}
+	return s.setOwn(&rule)
+}
+
+func (s *subscribeService) setOwn(rule *bandwidth.Rule) error {
+	err := s.line.SetOwn(rule)
+	if err == nil {
+		s.hasNews.Store(true)
+	}
+	return err
 }
 
 func (s *subscribeService) share(name string) (*subscriber.Replica, error) {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"waptsync/bandwidth"
 )
 
 // Size is a number of bytes that configuration writes as 512KiB, 2GiB, 4GB or 1000.
@@ -90,6 +92,15 @@ func (d Duration) String() string {
 
 // Type names the value in a flag's usage.
 func (d *Duration) Type() string { return "DURATION" }
+
+// Bandwidth is a bandwidth.Rule as a setting; empty is none.
+type Bandwidth struct{ bandwidth.Rule }
+
+// Set reads a rule; it makes Bandwidth a flag value.
+func (b *Bandwidth) Set(text string) error { return b.UnmarshalText([]byte(text)) }
+
+// Type names the value in a flag's usage.
+func (b *Bandwidth) Type() string { return "RULE" }
 
 // showBytes is a size for people, to three digits.
 func showBytes(n int64) string {
