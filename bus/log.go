@@ -79,7 +79,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, o LogOptions) (*Log, e
 		o.MaxRemotes = defaultMaxRemotes
 	}
 	l := &Log{js: js, o: o, stream: eventsStream(o.Share), attached: map[string]bool{}}
-	if err := l.begin(ctx); err != nil {
+	if err := whenReady(ctx, readyPatience, func() error { return l.begin(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the event log of %s: %w", o.Share, err)
 	}
 	return l, nil

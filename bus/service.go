@@ -134,20 +134,13 @@ func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, e
 }
 
 func (v *Service) start(ctx context.Context) error {
-	_, err := v.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:              remotesStream,
-		Subjects:          []string{remotesPrefix + ".*"},
-		Storage:           jetstream.FileStorage,
-		Discard:           jetstream.DiscardOld,
-		MaxMsgsPerSubject: 1,
-		AllowDirect:       true,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the stream of reports: %w", err)
+	if err := whenReady(ctx, readyPatience, func() error { return v.openReports(ctx) }); err != nil {
+		return err
 	}
 	if err := v.Tidy(ctx); err != nil {
 		v.o.Log.Warn().Err(err).Msg("what the bus keeps for revoked remotes is left until the next start")
 	}
+	var err error
 	// No queue group: there is one main, and one listener costs the server less.
 	v.micro, err = micro.AddService(v.conn, micro.Config{
 		Name: serviceName, Version: serviceVersion, QueueGroupDisabled: true,
@@ -174,6 +167,21 @@ func (v *Service) start(ctx context.Context) error {
 	}
 	if err := v.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("listening: %w", err)
+	}
+	return nil
+}
+
+func (v *Service) openReports(ctx context.Context) error {
+	_, err := v.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              remotesStream,
+		Subjects:          []string{remotesPrefix + ".*"},
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1,
+		AllowDirect:       true,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the stream of reports: %w", err)
 	}
 	return nil
 }

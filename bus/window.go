@@ -58,7 +58,7 @@ func OpenWindow(ctx context.Context, js jetstream.JetStream, share string, maxBy
 		return nil, fmt.Errorf("opening the window of %s: bound of %d bytes", share, maxBytes)
 	}
 	w := &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}
-	if err := w.open(ctx); err != nil {
+	if err := whenReady(ctx, readyPatience, func() error { return w.open(ctx) }); err != nil {
 		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
 	}
 	return w, nil
