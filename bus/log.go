@@ -57,14 +57,20 @@ type Log struct {
 	appending sync.Mutex // held for the whole of an Append or a Reopen
 	remotes   keyedLocks // one Attach or Detach of a remote at a time
 
-	mu       sync.Mutex // of what follows; never held during a call to the server
-	history  history
-	last     uint64
-	stored   fs.FileInfo     // the folder of the stream's messages, if known
+	mu      sync.Mutex // of what follows; never held during a call to the server
+	history history
+	last    uint64
+	stored  fs.FileInfo // the folder of the stream's messages, if known
+	// unopened is why no generation could be begun: the stream can be read, and
+	// takes nothing until a Reopen.
+	unopened error
 	attached map[string]bool // remotes that were attached since OpenLog
 }
 
-// OpenLog opens the stream, or makes it, and begins a new generation.
+// OpenLog opens the stream, or makes it, and begins a new generation. Where the
+// disk of the store is full a stream that is there is opened for reading in its
+// last generation: Append and Check then give ErrStoreFull with ErrLogLost, and
+// ErrLogLost alone when there is room, and Reopen begins the new one.
 func OpenLog(ctx context.Context, js jetstream.JetStream, o LogOptions) (*Log, error) {
 	if err := ValidName(o.Share); err != nil {
 		return nil, fmt.Errorf("opening an event log: share: %w", err)
@@ -79,7 +85,14 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, o LogOptions) (*Log, e
 		o.MaxRemotes = defaultMaxRemotes
 	}
 	l := &Log{js: js, o: o, stream: eventsStream(o.Share), attached: map[string]bool{}}
-	if err := whenReady(ctx, readyPatience, func() error { return l.begin(ctx) }); err != nil {
+	err := whenReady(ctx, readyPatience, func() error {
+		err := l.begin(ctx)
+		if err == nil || l.o.Server == nil || ctx.Err() != nil || l.o.Server.room() == nil {
+			return err
+		}
+		return l.beginWithoutRoom(ctx, err)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("opening the event log of %s: %w", o.Share, err)
 	}
 	return l, nil
@@ -101,6 +114,24 @@ func (l *Log) Reopen(ctx context.Context) error {
 	return nil
 }
 
+// beginWithoutRoom opens a stream that is there for reading.
+func (l *Log) beginWithoutRoom(ctx context.Context, why error) error {
+	s, err := l.js.Stream(ctx, l.stream)
+	if err != nil {
+		return fmt.Errorf("%w: %w", l.o.Server.room(), why)
+	}
+	info := s.CachedInfo()
+	past, err := parseHistory(info.Config.Metadata[generationsKey])
+	if err != nil || len(past) == 0 {
+		past = past.begin(uuid.New(), info.State.LastSeq+1)
+	}
+	l.o.Log.Warn().Err(why).Str("share", l.o.Share).Msg("the event stream can be read, and takes nothing until its disk has room")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history, l.last, l.unopened = past, info.State.LastSeq, why
+	return nil
+}
+
 func (l *Log) begin(ctx context.Context) error {
 	cfg := jetstream.StreamConfig{
 		Name:              l.stream,
@@ -112,6 +143,7 @@ func (l *Log) begin(ctx context.Context) error {
 		// Positive, because the server's own limit of 1000 holds otherwise. The
 		// few more are for readers of the main itself.
 		MaxConsumers:       l.o.MaxRemotes + 16,
+		Duplicates:         duplicates,
 		AllowDirect:        true,
 		AllowMsgTTL:        true,
 		AllowAtomicPublish: true,
@@ -144,7 +176,7 @@ func (l *Log) begin(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.history, l.last, l.stored = past, last, stored
+	l.history, l.last, l.stored, l.unopened = past, last, stored, nil
 	return nil
 }
 
@@ -173,6 +205,9 @@ func (l *Log) state() (history, uint64) {
 func (l *Log) Append(ctx context.Context, events []*Event) (uint64, error) {
 	l.appending.Lock()
 	defer l.appending.Unlock()
+	if err := l.notOpened(); err != nil {
+		return 0, fmt.Errorf("appending to the event log of %s: %w", l.o.Share, err)
+	}
 	generation := l.Generation()
 	var batch []*nats.Msg
 	size := 0

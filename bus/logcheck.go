@@ -31,6 +31,9 @@ func (l *Log) Check(ctx context.Context) error {
 }
 
 func (l *Log) check(ctx context.Context) error {
+	if err := l.notOpened(); err != nil {
+		return err
+	}
 	generation := l.Generation()
 	last := l.Last() // before the question, because an Append may be under way
 	s, err := l.js.Stream(ctx, l.stream)
@@ -53,6 +56,20 @@ func (l *Log) check(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrLogBroken, err)
 	}
 	return l.o.Server.room()
+}
+
+// notOpened says why the log has no generation of its own, or nil.
+func (l *Log) notOpened() error {
+	l.mu.Lock()
+	why := l.unopened
+	l.mu.Unlock()
+	if why == nil {
+		return nil
+	}
+	if err := l.o.Server.room(); err != nil {
+		return fmt.Errorf("%w: %w: %w", ErrLogLost, err, why)
+	}
+	return fmt.Errorf("%w: it could not be opened: %w", ErrLogLost, why)
 }
 
 // Remake deletes the stream and makes it anew, with a new generation: for one

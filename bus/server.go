@@ -30,7 +30,7 @@ type ServerOptions struct {
 	Authority *Authority
 	Registry  *Registry
 	Shares    []string
-	MaxStore  int64 // bytes; 0 means a quarter of what is free
+	MaxStore  int64 // bytes; 0 means a quarter of what is free, of a small disk half
 	Log       zerolog.Logger
 }
 
@@ -43,6 +43,7 @@ type Server struct {
 	registry  *Registry
 	shares    []string
 	maxStore  int64
+	windows   int64 // bytes that all windows together may reserve
 	log       zerolog.Logger
 	// serverTLS is one value for all reloads: the server takes another one for
 	// a change.
@@ -149,11 +150,11 @@ func (s *Server) start(ctx context.Context) (err error) {
 	if err := readableStore(s.dir); err != nil {
 		return err
 	}
-	if s.maxStore <= 0 {
-		if s.maxStore, err = defaultMaxStore(s.dir); err != nil {
-			return err
-		}
+	free, used, err := roomOf(s.dir)
+	if err != nil {
+		return err
 	}
+	s.maxStore, s.windows = budget(free, used, s.maxStore)
 	// The server opens its port last, after it has read the whole store.
 	if err := s.listen.probe(ctx); err != nil {
 		return err

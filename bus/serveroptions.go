@@ -177,28 +177,3 @@ func readableStore(dir string) error {
 	}
 	return nil
 }
-
-// defaultMaxStore is a quarter of what the store has and could have. What it
-// has counts, else the bound would shrink at each start.
-func defaultMaxStore(dir string) (int64, error) {
-	free, err := freeBytes(dir)
-	if err != nil {
-		return 0, err
-	}
-	var used int64
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		fi, err := d.Info()
-		if err != nil {
-			return err
-		}
-		used += fi.Size()
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("size of the store: %w", err)
-	}
-	return max((free+used)/4, used), nil
-}

@@ -103,6 +103,7 @@ type Service struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	micro    micro.Service
+	stored   reportStore
 
 	fetches, hellos, reports *lanes
 
@@ -124,6 +125,7 @@ func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, e
 		reports:    newLanes(reportWorkers, reportsPerRemote),
 		refusedLog: rate.Sometimes{First: 3, Interval: refusedLogEvery},
 	}
+	v.stored.server, v.stored.js = s, v.js
 	v.fetcher = fetcher{files: o.Files, publish: s.serviceConn.Publish}
 	v.ctx, v.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := v.start(ctx); err != nil {
@@ -134,8 +136,11 @@ func StartService(ctx context.Context, s *Server, o ServiceOptions) (*Service, e
 }
 
 func (v *Service) start(ctx context.Context) error {
-	if err := whenReady(ctx, readyPatience, func() error { return v.openReports(ctx) }); err != nil {
-		return err
+	if err := whenReady(ctx, readyPatience, func() error { return v.stored.open(ctx) }); err != nil {
+		if v.stored.server.room() == nil || ctx.Err() != nil {
+			return err
+		}
+		v.o.Log.Warn().Err(err).Msg("reports of remotes are not stored until the disk of the store has room")
 	}
 	if err := v.Tidy(ctx); err != nil {
 		v.o.Log.Warn().Err(err).Msg("what the bus keeps for revoked remotes is left until the next start")
@@ -167,21 +172,6 @@ func (v *Service) start(ctx context.Context) error {
 	}
 	if err := v.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("listening: %w", err)
-	}
-	return nil
-}
-
-func (v *Service) openReports(ctx context.Context) error {
-	_, err := v.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:              remotesStream,
-		Subjects:          []string{remotesPrefix + ".*"},
-		Storage:           jetstream.FileStorage,
-		Discard:           jetstream.DiscardOld,
-		MaxMsgsPerSubject: 1,
-		AllowDirect:       true,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the stream of reports: %w", err)
 	}
 	return nil
 }
@@ -291,13 +281,13 @@ func (v *Service) takeReport(remote string, data []byte) reportAnswer {
 	if v.o.OnReport != nil {
 		v.o.OnReport(remote, r)
 	}
-	ctx, cancel := context.WithTimeout(v.ctx, storeTimeout)
-	defer cancel()
-	if _, err := v.js.Publish(ctx, remotesPrefix+"."+remote, data); err != nil && v.ctx.Err() == nil {
+	if err := v.stored.store(v.ctx, remote, data); err != nil && v.ctx.Err() == nil {
 		v.o.Log.Warn().Err(err).Str("remote", remote).Msg("a report was taken but not stored; it is lost at a restart of the main")
 	}
 	known, is := v.registry.RemoteByName(remote)
 	if !is { // revoked meanwhile
+		ctx, cancel := context.WithTimeout(v.ctx, storeTimeout)
+		defer cancel()
 		if err := v.forgetReports(ctx); err != nil && v.ctx.Err() == nil {
 			v.o.Log.Warn().Err(err).Str("remote", remote).Msg("the report of a revoked remote is left until the next start")
 		}

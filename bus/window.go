@@ -26,6 +26,9 @@ const (
 	// windowRest is for how long nothing is put after a put that failed: each
 	// would wait for its time-out, and remotes can fetch.
 	windowRest = 10 * time.Second
+	// duplicates is the least that the server takes: at a start it reads back all
+	// messages of that time to find ids of messages, which none here has.
+	duplicates = 100 * time.Millisecond
 	// MaxWindowObject is the largest object that the window takes: a message
 	// must stay below the server's 1 MiB, and a smaller one lets others pass.
 	MaxWindowObject = 512 << 10
@@ -51,17 +54,24 @@ type Window struct {
 
 // OpenWindow opens the stream or makes it, bounded to maxBytes on disk.
 func OpenWindow(ctx context.Context, js jetstream.JetStream, share string, maxBytes int64) (*Window, error) {
+	w, err := newWindow(js, share, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := whenReady(ctx, readyPatience, func() error { return w.open(ctx) }); err != nil {
+		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
+	}
+	return w, nil
+}
+
+func newWindow(js jetstream.JetStream, share string, maxBytes int64) (*Window, error) {
 	if err := ValidName(share); err != nil {
 		return nil, fmt.Errorf("opening a window: share: %w", err)
 	}
 	if maxBytes <= 0 {
 		return nil, fmt.Errorf("opening the window of %s: bound of %d bytes", share, maxBytes)
 	}
-	w := &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}
-	if err := whenReady(ctx, readyPatience, func() error { return w.open(ctx) }); err != nil {
-		return nil, fmt.Errorf("opening the window of %s: %w", share, err)
-	}
-	return w, nil
+	return &Window{js: js, share: share, maxBytes: maxBytes, pending: semaphore.NewWeighted(windowPending)}, nil
 }
 
 func (w *Window) open(ctx context.Context) error {
@@ -72,6 +82,7 @@ func (w *Window) open(ctx context.Context) error {
 		Discard:           jetstream.DiscardOld,
 		MaxBytes:          w.maxBytes,
 		MaxMsgsPerSubject: 1,
+		Duplicates:        duplicates,
 		AllowDirect:       true,
 		// What a power cut takes from the window is fetched from the files.
 		PersistMode: jetstream.AsyncPersistMode,
@@ -130,6 +141,12 @@ func (w *Window) fail(err error) {
 	w.resting = time.Now().Add(windowRest)
 }
 
+func (w *Window) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resting = time.Now().Add(windowRest)
+}
+
 // Flush returns when all that was put is in the stream, or why it is not.
 func (w *Window) Flush(ctx context.Context) error {
 	stop := w.watchPuts()
@@ -144,15 +161,4 @@ func (w *Window) Flush(ctx context.Context) error {
 	err = w.err
 	w.err = nil
 	return err
-}
-
-// OpenWindow opens a share's window on the connection that the main keeps for
-// bulk bytes, so that an event does not wait behind objects.
-func (s *Server) OpenWindow(ctx context.Context, share string, maxBytes int64) (*Window, error) {
-	w, err := OpenWindow(ctx, s.bulkJetStream(), share, maxBytes)
-	if err != nil {
-		return nil, err
-	}
-	w.server = s
-	return w, nil
 }

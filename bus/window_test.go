@@ -6,6 +6,9 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"waptsync/objects"
 )
@@ -170,5 +173,30 @@ func TestAnObjectThatCannotBeStoredShowsAtTheFlush(t *testing.T) {
 	}
 	if err := b.window.Flush(ctx); err != nil {
 		t.Errorf("the flush after it: %v", err)
+	}
+}
+
+// A start reads back all messages of the time in which it looks for duplicates,
+// and objects have no ids to be found by.
+func TestNoObjectIsReadBackForDuplicates(t *testing.T) {
+	p := startPlain(t, t.TempDir())
+	ctx := testContext(t)
+	// As an earlier version made it.
+	old := jetstream.StreamConfig{
+		Name: "OBJECTS_wapt", Subjects: []string{"ob.wapt.*"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		MaxBytes: 16 << 20, MaxMsgsPerSubject: 1, AllowDirect: true, PersistMode: jetstream.AsyncPersistMode,
+	}
+	if _, err := p.js.CreateStream(ctx, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenWindow(ctx, p.js, "wapt", 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.js.Stream(ctx, "OBJECTS_wapt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := s.CachedInfo().Config.Duplicates; d > time.Second {
+		t.Errorf("duplicates are looked for in %s", d)
 	}
 }

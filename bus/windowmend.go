@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // slowPut is when puts without an answer make somebody look at the stream: a
@@ -100,20 +98,9 @@ func (w *Window) mend(ctx context.Context) error {
 	if w.server == nil {
 		return nil
 	}
-	stream := objectsStream(w.share)
-	broken := w.server.checkStream(stream, nil)
-	if broken == nil {
-		return w.server.room()
+	broken, err := w.server.remake(ctx, w.js, objectsStream(w.share), w.open)
+	if err == nil && broken != nil {
+		w.server.log.Warn().Err(broken).Str("stream", objectsStream(w.share)).Msg("the window was made anew")
 	}
-	if err := w.server.room(); err != nil {
-		return fmt.Errorf("%w: %w", broken, err)
-	}
-	if err := w.js.DeleteStream(ctx, stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("%w: deleting the old stream: %w", broken, err)
-	}
-	if err := w.open(ctx); err != nil {
-		return fmt.Errorf("%w: making the stream anew: %w", broken, err)
-	}
-	w.server.log.Warn().Err(broken).Str("stream", stream).Msg("the window was made anew")
-	return nil
+	return err
 }

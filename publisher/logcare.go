@@ -24,8 +24,12 @@ const (
 // logLost says whether err means that a session cannot go on with the event
 // stream as it is. While the store's disk is full nothing better is to be had.
 func logLost(err error) bool {
-	return errors.Is(err, bus.ErrLogLost) || errors.Is(err, bus.ErrRolledBack) ||
-		errors.Is(err, bus.ErrLogBroken) && !errors.Is(err, bus.ErrStoreFull)
+	return logUseless(err) && !errors.Is(err, bus.ErrStoreFull)
+}
+
+// logUseless says whether err means that the stream takes nothing any more.
+func logUseless(err error) bool {
+	return errors.Is(err, bus.ErrLogLost) || errors.Is(err, bus.ErrRolledBack) || errors.Is(err, bus.ErrLogBroken)
 }
 
 func logAdvice(err error) string {
@@ -117,7 +121,7 @@ func (s *session) append(ctx context.Context, events []*bus.Event) (uint64, erro
 	if s.storeFull {
 		// Each append would wait in vain.
 		err := s.lookAtLog(ctx)
-		if errors.Is(err, bus.ErrLogBroken) {
+		if logUseless(err) {
 			return 0, err
 		}
 		s.storeFull = false
@@ -146,7 +150,7 @@ func (s *session) append(ctx context.Context, events []*bus.Event) (uint64, erro
 			s.storeFull = errors.Is(a.err, bus.ErrStoreFull)
 			return a.seq, a.err
 		case <-look.C:
-			if err := s.lookAtLog(ctx); logLost(err) || errors.Is(err, bus.ErrLogBroken) {
+			if err := s.lookAtLog(ctx); logUseless(err) {
 				cancel()
 				<-answered // the log takes one at a time
 				s.storeFull = errors.Is(err, bus.ErrStoreFull)

@@ -46,7 +46,8 @@ type PublishConfig struct {
 	// Window bounds, for each share, the store of new content that flows
 	// through the bus once for all remotes; 0 turns it off.
 	Window Size `toml:"window"`
-	// MaxStore bounds the bus's whole store; 0 means a quarter of the free disk.
+	// MaxStore bounds the bus's whole store; 0 means a quarter of the free
+	// disk, of a small one half.
 	MaxStore Size `toml:"max-store"`
 	// Tombstones is how long the bus remembers a deletion; a remote away
 	// longer compares whole trees.
@@ -172,7 +173,7 @@ func (c *PublishConfig) bind(f *pflag.FlagSet) {
 	f.Var((*fileFlag)(&c.TLSKey), "tls-key", "its key, PEM")
 	f.Var((*fileFlag)(&c.Remotes), "remotes", "list of remotes that configuration management keeps, TOML or JSON")
 	f.Var(&c.Window, "window", "size of the store of new content, for each share; 0 turns it off")
-	f.Var(&c.MaxStore, "max-store", "bound of the bus's whole store; 0 means a quarter of the free disk")
+	f.Var(&c.MaxStore, "max-store", "bound of the bus's whole store; 0 means a quarter of the free disk, of a small one half")
 	f.Var(&c.Tombstones, "tombstones", "how long a deletion is remembered")
 	f.Var(&shareFlag[PublishShare]{&c.Shares, func(s *PublishShare) *string { return &s.Dir }}, "share", "a folder to publish; may be repeated")
 }
@@ -226,7 +227,7 @@ func (c *PublishConfig) validate() []string {
 			f.add(key, "want an absolute path (got %q)", path)
 		}
 	}
-	if c.Window != 0 && c.Window < 8<<20 {
+	if c.Window != 0 && c.Window < bus.MinWindow {
 		f.add("window", "want 0 or at least 8MiB (got %s)", c.Window)
 	}
 	if c.MaxStore != 0 && c.MaxStore < c.Window*Size(max(1, len(c.Shares))) {

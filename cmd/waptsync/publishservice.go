@@ -31,6 +31,8 @@ type publishService struct {
 	logs      map[string]*bus.Log
 	shares    publisher.Set
 	manifests []*publisher.BoltManifests
+	// windowNotes say of shares why their windows are not as configured.
+	windowNotes map[string]bus.PathProblem
 
 	mu      sync.Mutex
 	reports map[string]*reportMemory // by remote
@@ -44,7 +46,7 @@ const startTimeout = 30 * time.Second // for the bus to take the answering side'
 // On an error nothing is left running.
 func startPublish(ctx context.Context, c *PublishConfig, data *dataDir, version string, log zerolog.Logger) (_ *publishService, err error) {
 	s := &publishService{config: c, version: version, log: log, logs: make(map[string]*bus.Log),
-		shares: make(publisher.Set), reports: make(map[string]*reportMemory)}
+		shares: make(publisher.Set), reports: make(map[string]*reportMemory), windowNotes: make(map[string]bus.PathProblem)}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -155,7 +157,11 @@ func (s *publishService) Status(ctx context.Context) *mainStatus {
 	trouble := errors.Join(s.server.Health(), s.remotesErr)
 	s.mu.Unlock()
 	for name, p := range s.shares {
-		out.Shares[name] = showShare(p.Status())
+		share := showShare(p.Status())
+		if note, ok := s.windowNotes[name]; ok {
+			share.Problems = append(share.Problems, note)
+		}
+		out.Shares[name] = share
 	}
 	connections := s.server.Connections()
 	for _, r := range s.registry.Remotes() {

@@ -24,13 +24,24 @@ const withoutIndex = "wapt-host"
 
 // openShares opens the shares' streams and windows, and their folders' publishers.
 func (s *publishService) openShares(ctx context.Context, names []string, data *dataDir) error {
+	// The windows come first, because the events get what they do not reserve.
+	windows := make(map[string]*bus.Window)
+	for _, name := range names {
+		window, err := s.openWindow(ctx, name)
+		if err != nil {
+			return err
+		}
+		if window != nil {
+			windows[name] = window
+		}
+	}
 	var missing []error
 	for _, name := range names {
 		log, err := bus.OpenLog(ctx, s.server.JetStream(), bus.LogOptions{
 			Share: name, TombstoneTTL: time.Duration(s.config.Tombstones), Server: s.server, Log: s.log,
 		})
 		if err != nil {
-			return err
+			return withHint(err, s.roomHint())
 		}
 		s.logs[name] = log
 		// A folder that was published before and is not there now may be a disk
@@ -49,7 +60,7 @@ func (s *publishService) openShares(ctx context.Context, names []string, data *d
 		}
 	}
 	for _, name := range names {
-		if err := s.openShare(ctx, name, data); err != nil {
+		if err := s.openShare(name, windows[name], data); err != nil {
 			return fmt.Errorf("opening share %s: %w", name, err)
 		}
 	}
@@ -67,7 +78,36 @@ func checkFolder(share, dir string) error {
 	return nil
 }
 
-func (s *publishService) openShare(ctx context.Context, name string, data *dataDir) error {
+// roomHint says how the bus's store gets more room.
+func (s *publishService) roomHint() string {
+	return fmt.Sprintf("make room on the disk of %s, or set window and max-store to what it has, or put --data on a larger one", s.server.Dir())
+}
+
+// openWindow opens a share's window as large as it may be; nil means none. That
+// it is smaller than configured is no reason not to start: what is not in the
+// window is fetched.
+func (s *publishService) openWindow(ctx context.Context, share string) (*bus.Window, error) {
+	if s.config.Window == 0 {
+		return nil, s.server.DropWindow(ctx, share)
+	}
+	window, err := s.server.OpenWindow(ctx, share, int64(s.config.Window))
+	var note string
+	switch {
+	case errors.Is(err, bus.ErrNoWindow):
+		note = fmt.Sprintf("switched off until the next start: there is no room for the least of %s, and %s is configured", showBytes(bus.MinWindow), s.config.Window)
+	case err != nil:
+		return nil, withHint(err, s.roomHint())
+	case window.MaxBytes() < int64(s.config.Window):
+		note = fmt.Sprintf("made smaller until the next start: %s in the place of %s", showBytes(window.MaxBytes()), s.config.Window)
+	default:
+		return window, nil
+	}
+	s.windowNotes[share] = bus.PathProblem{Path: ".", Op: "window", Cause: note + "; remotes fetch what is not in it", Hint: s.roomHint()}
+	s.log.Warn().Str("share", share).Str("hint", s.roomHint()).Msg("the window is " + note)
+	return window, nil
+}
+
+func (s *publishService) openShare(name string, window *bus.Window, data *dataDir) error {
 	// One store a share: each publisher forgets there what its own share has no use for.
 	manifests, err := publisher.OpenManifests(data.join(filepath.Join(manifestsDir, name+".db")))
 	if err != nil {
@@ -86,11 +126,7 @@ func (s *publishService) openShare(ctx context.Context, name string, data *dataD
 		Index: rule, IndexLimit: time.Duration(c.IndexLimit), IndexDelay: time.Duration(c.IndexDelay),
 		StateFile: data.join(filepath.Join(sharesDir, name+".json")), Logger: s.log,
 	}
-	if s.config.Window > 0 {
-		window, err := s.server.OpenWindow(ctx, name, int64(s.config.Window))
-		if err != nil {
-			return err
-		}
+	if window != nil {
 		o.Window = window
 	}
 	s.shares[name], err = publisher.New(o)
