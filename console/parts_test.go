@@ -38,6 +38,33 @@ func TestRateFollowsATotal(t *testing.T) {
 	}
 }
 
+func TestARemoteThatIsAwayHasNoRate(t *testing.T) {
+	fake := newFakeMain(testNow)
+	s := newSampler(Options{Main: fake})
+	look := func(change func(*Remote, *RemoteShare)) Remote {
+		t.Helper()
+		fake.edit(func(m *MainStatus) {
+			r := m.Remotes["mulhouse"]
+			sh := r.Shares["wapt"]
+			change(&r, &sh)
+			r.Shares["wapt"] = sh
+			m.Remotes["mulhouse"] = r
+		})
+		n, err := s.within(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.main.Remotes["mulhouse"]
+	}
+	look(func(*Remote, *RemoteShare) {})
+	if r := look(func(_ *Remote, sh *RemoteShare) { sh.Received += 1 << 20 }); r.Rate == 0 || r.Shares["wapt"].ETA == 0 {
+		t.Fatalf("it receives, and has the rate %v and the time left %v", r.Rate, r.Shares["wapt"].ETA)
+	}
+	if r := look(func(r *Remote, _ *RemoteShare) { r.Connected = false }); r.Rate != 0 || r.Shares["wapt"].Rate != 0 || r.Shares["wapt"].ETA != 0 {
+		t.Errorf("it is away, and has the rates %v, %v and the time left %v", r.Rate, r.Shares["wapt"].Rate, r.Shares["wapt"].ETA)
+	}
+}
+
 func TestHistoryIsARing(t *testing.T) {
 	h := newHistory()
 	for i := range totalPoints + 50 {

@@ -119,8 +119,15 @@ func (s *sampler) measure(n *sample) {
 		totals[""] = m.Sent
 		for name, r := range m.Remotes {
 			r.Rate = measureShares(name, r.Shares, meter)
-			for _, sh := range r.Shares {
+			for share, sh := range r.Shares {
 				totals[name] += sh.Received
+				if !r.Connected { // what was measured before is over
+					sh.Rate, sh.ETA = 0, 0
+					r.Shares[share] = sh
+				}
+			}
+			if !r.Connected {
+				r.Rate = 0
 			}
 			m.Remotes[name] = r
 		}

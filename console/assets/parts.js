@@ -138,17 +138,21 @@ function draw(picture, points, slots, most) {
     svg("path", { class: "trace", d: line }));
 }
 
-// chart is the hour's throughput with its axis.
+// chart is the hour's throughput with its axis, or that of ten minutes while there
+// is no more.
 export function chart(parent) {
-  const slots = 360;
-  const picture = svg("svg", { viewBox: `0 0 ${slots} 100`, preserveAspectRatio: "none", role: "img" });
+  const most = 360, few = 60; // steps of ten seconds
+  const picture = svg("svg", { preserveAspectRatio: "none", role: "img" });
   const from = el("span"), top = el("span");
   const none = el("p", { class: "quiet" }, t("chart.none"));
   const axis = el("div", { class: "axis" }, from, top, el("span", {}, t("chart.now")));
-  say(from, t("chart.ago", { time: span(3600) }));
   parent.append(picture, axis, none);
   return (points = []) => {
     const peak = Math.max(...points, 0);
+    const slots = points.length > few ? most : few;
+    picture.setAttribute("viewBox", `0 0 ${slots} 100`);
+    say(from, t("chart.ago", { time: span(slots * 10) }));
+    axis.hidden = points.length < 2;
     none.hidden = points.length > 1;
     picture.setAttribute("aria-label", t("chart.label", { now: rate(points.at(-1) ?? 0), most: rate(peak) }));
     say(top, "↑ " + rate(peak));

@@ -1,12 +1,12 @@
-package console
+package screen
 
-// accessible checks what is on the screen: names of all controls, pictures and
+// Accessible checks what is on the screen: names of all controls, pictures and
 // dialogs, one main landmark, headings in order, unique ids, contrast of all
 // text as it is drawn, and size of what is pressed (WCAG 2.2 AA: 1.1.1, 1.3.1,
 // 1.4.3, 2.5.8, 4.1.2).
-func (s *screen) accessible(where string) {
+func (s *Screen) Accessible(where string) {
 	s.t.Helper()
-	for _, f := range eval[[]string](s, checkAccessibility) {
+	for _, f := range Eval[[]string](s, checkAccessibility) {
 		s.t.Errorf("%s: %s", where, f)
 	}
 }
