@@ -42,6 +42,10 @@ type sharesBody struct {
 	Shares []string `json:"shares"`
 }
 
+type bandwidthBody struct {
+	Rule string `json:"rule"`
+}
+
 type nothing struct{}
 
 // addActs registers what the page of a main can do.
@@ -76,6 +80,9 @@ func (s *Server) addActs(mux *http.ServeMux) {
 			return nothing{}, &ActError{Status: http.StatusBadRequest, Text: "no share is ticked", Hint: "revoke the remote if it shall have none"}
 		}
 		return nothing{}, m.SetShares(r.Context(), r.PathValue("name"), in.Shares)
+	}))
+	add("remotes/{name}/bandwidth", act(s, func(r *http.Request, in bandwidthBody) (nothing, error) {
+		return nothing{}, m.SetBandwidth(r.Context(), r.PathValue("name"), in.Rule)
 	}))
 	add("shares/{name}/approve", act(s, named(m.Approve)))
 	add("shares/{name}/rescan", act(s, named(m.Rescan)))

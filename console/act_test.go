@@ -20,6 +20,8 @@ func TestActsReachTheMain(t *testing.T) {
 		{"remotes/colmar/sync", "{}", "sync colmar"},
 		{"remotes/colmar/verify", "{}", "verify colmar"},
 		{"remotes/colmar/shares", `{"shares":["wapt"]}`, "shares [wapt] colmar"},
+		{"remotes/colmar/bandwidth", `{"rule":"Sa,Su off"}`, `bandwidth "Sa,Su off" colmar`},
+		{"remotes/colmar/bandwidth", `{"rule":""}`, `bandwidth "" colmar`},
 		{"remotes/colmar/revoke", "{}", "revoke colmar"},
 		{"shares/wapt-host/approve", "{}", "approve wapt-host"},
 		{"shares/wapt/rescan", "{}", "rescan wapt"},

@@ -88,6 +88,26 @@ func TestPageInARealBrowser(t *testing.T) {
 		s.Until("one is left", fmt.Sprintf(card+`.querySelectorAll(".shares > li").length === 1`, "colmar"))
 	})
 
+	t.Run("a rule for the bandwidth is set", func(t *testing.T) {
+		s.In(t)
+		mulhouse := fmt.Sprintf(card, "mulhouse")
+		s.Until("what is allowed now is told", mulhouse+`.querySelector(".meta").innerText.includes("2 Mbit/s until 18:00 · the main’s rule: Mo-Fr 08:00-18:00 2 Mbit/s; else unlimited · its own rule: 8 Mbit/s")`)
+		s.Until("a share says what it waits for", mulhouse+`.querySelector(".shares").innerText.includes("waits for 20:00")`)
+		s.Button(`[data-remote="mulhouse"]`, "Bandwidth…")
+		s.Until("the rule is there", `document.querySelector("#bandwidth-rule").value === "Mo-Fr 08:00-18:00 2 Mbit/s; else unlimited"`)
+		s.Accessible("bandwidth form")
+		s.Shot("bandwidth-form")
+		s.Fill("#bandwidth-rule", "2 MB/s")
+		s.Button("#bandwidth-form", "Save")
+		s.Until("a wrong rule is said", `document.querySelector("#bandwidth-form .notice").innerText.includes("want kbit/s, Mbit/s or Gbit/s – see the help")`)
+		s.Fill("#bandwidth-rule", "20:00-06:00 unlimited; else only wapt-host")
+		s.Button("#bandwidth-form", "Save")
+		s.Until("it is told", mulhouse+`.querySelector(".meta").innerText.includes("else only wapt-host, the remote has not taken it yet")`)
+		if did := r.main.acts(); did[len(did)-1] != `bandwidth "20:00-06:00 unlimited; else only wapt-host" mulhouse` {
+			t.Errorf("done was %v", did)
+		}
+	})
+
 	t.Run("wide pictures", func(t *testing.T) {
 		s.In(t)
 		fillHistory(r)
@@ -172,6 +192,7 @@ func TestRemotesPageInARealBrowser(t *testing.T) {
 		s.Size(size.width, size.height, size.scheme)
 		s.Open("/")
 		s.Until("the share is there", `document.querySelector("#shares article") !== null && document.querySelector("#host").textContent === "mulhouse"`)
+		s.Until("its bandwidth is told", `document.querySelector("#bandwidth").textContent.startsWith("Bandwidth: 2 Mbit/s until 18:00")`)
 		s.Accessible(size.name)
 		s.Shot(size.name)
 	}

@@ -42,8 +42,10 @@ func newFakeMain(now time.Time) *fakeMain {
 					"wapt-host": {State: StateLive, Files: 18_402, Bytes: 231_211_008},
 				}},
 			"mulhouse": {Connected: true, Address: "198.51.100.7:40410", Since: ago(11 * time.Minute), RTT: 0.142, Host: "wapt-mulhouse", Version: "0.2.9",
-				Reported: ago(2 * time.Second),
+				Reported:  ago(2 * time.Second),
+				Bandwidth: Bandwidth{Main: "Mo-Fr 08:00-18:00 2 Mbit/s; else unlimited", Own: "8 Mbit/s", Now: "2 Mbit/s", Until: "18:00"},
 				Shares: map[string]RemoteShare{
+					"wads": {State: StateWaiting, Until: "20:00", Files: 2, Bytes: 8_192_000, LagEvents: 210, LagBytes: 41_867_739_136, LagAge: 7200},
 					"wapt": {State: StateCatchingUp, Files: 1270, Bytes: 90_194_313_216, LagEvents: 14, LagBytes: 6_442_450_944, LagAge: 1312, Received: 2 << 30,
 						Transfers: []Transfer{
 							{Path: "smp-libreoffice-fresh_24.8.4.2-12_x64_windows_10_fr_PROD.wapt", Done: 120 << 20, Size: 361 << 20},
@@ -146,6 +148,15 @@ func (f *fakeMain) SetShares(_ context.Context, name string, shares []string) er
 	})
 }
 
+func (f *fakeMain) SetBandwidth(_ context.Context, name, rule string) error {
+	if rule == "2 MB/s" {
+		return &ActError{Status: http.StatusBadRequest, Text: `rate "2 MB/s": want kbit/s, Mbit/s or Gbit/s`, Hint: "see the help"}
+	}
+	return f.remote(fmt.Sprintf("bandwidth %q", rule), name, func(r *Remote) {
+		r.Bandwidth.Main, r.Bandwidth.Awaited = rule, rule != ""
+	})
+}
+
 func (f *fakeMain) Approve(_ context.Context, share string) error {
 	return f.do("approve "+share, func(s *MainStatus) error {
 		sh := s.Shares[share]
@@ -180,7 +191,7 @@ func newFakeReplica(now time.Time) *fakeReplica {
 	m := newFakeMain(now).status.Remotes["mulhouse"]
 	return &fakeReplica{ReplicaStatus{
 		Version: "0.3.0", Name: "mulhouse", Main: "wapt-main.example.org:4222", Connected: true, Received: 2 << 30,
-		Shares: m.Shares, Dirs: map[string]string{"wapt": "/var/www/wapt"}, Verified: Verified{Time: now.Add(-3 * time.Hour), Files: 1270, Differences: 2},
+		Shares: m.Shares, Bandwidth: m.Bandwidth, Dirs: map[string]string{"wapt": "/var/www/wapt", "wads": "/srv/wads"}, Verified: Verified{Time: now.Add(-3 * time.Hour), Files: 1270, Differences: 2},
 	}}
 }
 

@@ -75,6 +75,9 @@ func behind(who string, shares map[string]RemoteShare, limits ReadyLimits) []str
 		if sh.State == StateHeld {
 			bad = append(bad, fmt.Sprintf("%sshare %s is held", who, name))
 		}
+		if sh.State == StateWaiting {
+			continue // as an administrator's rule wants it
+		}
 		if limits.Age > 0 && age > limits.Age {
 			bad = append(bad, fmt.Sprintf("%sshare %s is %s behind: the limit is %s", who, name, age, limits.Age))
 		}

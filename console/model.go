@@ -20,6 +20,8 @@ type Main interface {
 	Revoke(ctx context.Context, remote string) error
 	// SetShares replaces the shares that a remote may have.
 	SetShares(ctx context.Context, remote string, shares []string) error
+	// SetBandwidth replaces the main's rule for a remote's line; empty removes it.
+	SetBandwidth(ctx context.Context, remote, rule string) error
 	// Approve lets a held share go on.
 	Approve(ctx context.Context, share string) error
 	// Rescan looks at a share's whole folder now.
@@ -82,6 +84,7 @@ const (
 	StateReconciling = "reconciling"
 	StateOffline     = "offline"
 	StatePaused      = "paused"
+	StateWaiting     = "waiting" // for the hours in which its contents may flow
 	StateUnknown     = "unknown"
 )
 
@@ -119,9 +122,23 @@ type Remote struct {
 	Version   string    `json:"version,omitempty"`
 	Reported  time.Time `json:"reported,omitzero"`
 	Verified  Verified  `json:"verified,omitzero"` // the newest verification
+	Bandwidth Bandwidth `json:"bandwidth,omitzero"`
 	// Rate is bytes a second that the remote receives; this package fills it.
 	Rate   float64                `json:"rate,omitempty"`
 	Shares map[string]RemoteShare `json:"shares"`
+}
+
+// Bandwidth is how much a remote may use of its line to the main. Rules and what
+// they allow are texts in the one notation of rules.
+type Bandwidth struct {
+	Main string `json:"main,omitempty"` // the main's rule
+	Own  string `json:"own,omitempty"`  // the remote's own; the stricter of the two holds
+	// Awaited: the remote has not taken the main's rule yet.
+	Awaited bool   `json:"awaited,omitempty"`
+	Now     string `json:"now,omitempty"`   // what is allowed now; empty when the remote does not tell
+	Until   string `json:"until,omitempty"` // the time there when that changes, if it does
+	// Passing: the rules do not hold until the remote is level once.
+	Passing bool `json:"passing,omitempty"`
 }
 
 // Verified is how a verification ended.
@@ -134,6 +151,7 @@ type Verified struct {
 // RemoteShare is a share on a remote.
 type RemoteShare struct {
 	State     string  `json:"state"`
+	Until     string  `json:"until,omitempty"` // of one that waits for its hours: the time there when they begin
 	Files     int64   `json:"files"`
 	Bytes     int64   `json:"bytes"`
 	LagEvents int64   `json:"lagEvents"`
@@ -186,10 +204,11 @@ type ReplicaStatus struct {
 	Connected bool      `json:"connected"`
 	Trouble   string    `json:"trouble,omitempty"` // why it is not connected
 	// Unwell says why the service itself is not well; empty means that it is.
-	Unwell   string                 `json:"unwell,omitempty"`
-	Received int64                  `json:"received"` // bytes from the main since the service started
-	Rate     float64                `json:"rate,omitempty"`
-	Verified Verified               `json:"verified,omitzero"`
-	Shares   map[string]RemoteShare `json:"shares"`
-	Dirs     map[string]string      `json:"dirs,omitempty"` // by share
+	Unwell    string                 `json:"unwell,omitempty"`
+	Received  int64                  `json:"received"` // bytes from the main since the service started
+	Rate      float64                `json:"rate,omitempty"`
+	Verified  Verified               `json:"verified,omitzero"`
+	Bandwidth Bandwidth              `json:"bandwidth,omitzero"`
+	Shares    map[string]RemoteShare `json:"shares"`
+	Dirs      map[string]string      `json:"dirs,omitempty"` // by share
 }

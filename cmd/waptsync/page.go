@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -118,10 +119,13 @@ func showProblems(all []bus.PathProblem) []console.Problem {
 }
 
 // showCopy is a share on a remote as the page shows it.
-func showCopy(s remoteShare) console.RemoteShare {
+func showCopy(s remoteShare, now time.Time) console.RemoteShare {
 	out := console.RemoteShare{
 		State: s.State, Files: s.Files, Bytes: s.Bytes, LagEvents: s.LagEvents, LagBytes: s.LagBytes, LagAge: s.LagSeconds,
 		Received: s.Received, Reused: s.Reused, Errors: s.Errors, Problems: showProblems(s.Problems),
+	}
+	if s.Until.After(now) {
+		out.Until = showMoment(s.Until, now)
 	}
 	for _, t := range s.Transfers {
 		out.Transfers = append(out.Transfers, console.Transfer{Path: t.Path, Done: t.Done, Size: t.Size})
@@ -129,10 +133,25 @@ func showCopy(s remoteShare) console.RemoteShare {
 	return out
 }
 
-func showCopies(shares map[string]remoteShare) map[string]console.RemoteShare {
+func showCopies(shares map[string]remoteShare, now time.Time) map[string]console.RemoteShare {
 	out := make(map[string]console.RemoteShare, len(shares))
 	for name, s := range shares {
-		out[name] = showCopy(s)
+		out[name] = showCopy(s, now)
+	}
+	return out
+}
+
+// showBandwidth is how a line is used as the page shows it; mains is the rule that
+// the main gives, and b what the remote told, or nil.
+func showBandwidth(b *bus.BandwidthReport, mains string, now time.Time) console.Bandwidth {
+	out := console.Bandwidth{Main: mains}
+	if b == nil {
+		out.Awaited = mains != ""
+		return out
+	}
+	out.Own, out.Awaited, out.Now, out.Passing = b.Own, b.Main != mains, b.Now, b.Passing
+	if b.Until.After(now) {
+		out.Until = showMoment(b.Until, now)
 	}
 	return out
 }

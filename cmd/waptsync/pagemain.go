@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,8 @@ func (p *mainPage) Status(ctx context.Context) (*console.MainStatus, error) {
 		sent[name] = r.Sent
 		out.Remotes[name] = console.Remote{
 			Connected: r.Connected, Paused: r.Paused, Managed: managed[name], Address: r.Address, Since: r.Since, RTT: r.RTT,
-			Host: r.Host, Version: r.Version, Reported: r.Reported, Verified: showVerified(r.Verified), Shares: showCopies(r.Shares),
+			Host: r.Host, Version: r.Version, Reported: r.Reported, Verified: showVerified(r.Verified), Shares: showCopies(r.Shares, st.Time),
+			Bandwidth: showBandwidth(r.Bandwidth, r.Rule, st.Time),
 		}
 	}
 	for _, i := range list.Invitations {
@@ -110,6 +112,14 @@ func (p *mainPage) Revoke(ctx context.Context, remote string) error {
 // SetShares implements console.Main.
 func (p *mainPage) SetShares(ctx context.Context, remote string, shares []string) error {
 	return forPage(p.s.SetShares(ctx, remote, shares))
+}
+
+// SetBandwidth implements console.Main.
+func (p *mainPage) SetBandwidth(_ context.Context, remote, rule string) error {
+	if strings.TrimSpace(rule) == "" {
+		rule = noRule
+	}
+	return forPage(p.s.SetBandwidth(remote, bandwidthRequest{rule}))
 }
 
 // Approve implements console.Main.

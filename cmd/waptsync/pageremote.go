@@ -18,7 +18,8 @@ func (p remotePage) Status(context.Context) (*console.ReplicaStatus, error) {
 	st := p.s.Status()
 	out := &console.ReplicaStatus{
 		Version: st.Version, Name: st.Name, Main: st.Main, Time: st.Time, Connected: st.Connected, Trouble: st.Cause,
-		Received: st.Wire, Verified: showVerified(p.s.lastVerified()), Shares: showCopies(st.Shares), Dirs: make(map[string]string),
+		Received: st.Wire, Verified: showVerified(p.s.lastVerified()), Shares: showCopies(st.Shares, st.Time),
+		Bandwidth: showBandwidth(st.Bandwidth, st.Bandwidth.Main, st.Time), Dirs: make(map[string]string),
 	}
 	for name, c := range p.s.config.Shares {
 		out.Dirs[name] = c.Dir

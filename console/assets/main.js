@@ -1,6 +1,6 @@
 // The page of a main.
 import { $, announce, bytes, el, follow, keyed, moment, number, of, pill, post, rate, say, span, t, toast, when } from "./ui.js";
-import { chart, copy, problems, spark, values, verified } from "./parts.js";
+import { allowed, chart, copy, problems, spark, values, verified } from "./parts.js";
 
 let parts = new Map();
 let history = {};
@@ -14,6 +14,7 @@ function overall(r) {
   for (const state of ["held", "unknown"]) if (shares.some((s) => s.state === state)) return state;
   if (shares.some((s) => s.errors > 0)) return "problems";
   if (shares.some((s) => s.state === "reconciling")) return "reconciling";
+  if (shares.some((s) => s.state === "waiting") && shares.every((s) => s.state === "waiting" || s.state === "live")) return "waiting";
   return shares.some((s) => s.state !== "live" || s.lagEvents > 0 || s.lagBytes > 0) ? "catching up" : "live";
 }
 
@@ -107,6 +108,21 @@ onSubmit($("tick-form"), async () => {
   toast(t("done.shares", { name: tickedRemote }));
 });
 
+let ruled;
+function ruleBandwidth(name, r) {
+  ruled = name;
+  say($("bandwidth-title"), t("bandwidth.title", { name }));
+  say($("bandwidth-now"), allowed(r.bandwidth));
+  $("bandwidth-form").querySelector(".notice").hidden = true;
+  $("bandwidth-rule").value = r.bandwidth?.main ?? "";
+  $("bandwidth").showModal();
+}
+onSubmit($("bandwidth-form"), async (form) => {
+  await post(`remotes/${encodeURIComponent(ruled)}/bandwidth`, { rule: form.elements.rule.value.trim() });
+  $("bandwidth").close();
+  toast(t("done.bandwidth", { name: ruled }));
+});
+
 // press is a button that does something at once.
 function press(label, act, attributes = {}) {
   const b = el("button", { type: "button", ...attributes }, label);
@@ -167,7 +183,7 @@ function remoteCard({ name }) {
   const state = el("span"), line = spark(), speed = el("span", { class: "rate" });
   const meta = {};
   const metaList = el("dl", { class: "meta" });
-  for (const key of ["address", "host", "version", "rtt", "since", "reported", "verified"]) {
+  for (const key of ["address", "host", "version", "rtt", "since", "reported", "verified", "bandwidth"]) {
     meta[key] = el("dd");
     metaList.append(el("div", {}, el("dt", {}, t("meta." + key)), meta[key]));
   }
@@ -181,6 +197,7 @@ function remoteCard({ name }) {
   const sync = act("sync", "done.sync"), verify = act("verify", "done.verify");
   const pause = act("pause", "done.paused"), resume = act("resume", "done.resumed");
   const tick = el("button", { type: "button", click: () => tickShares(name, now) }, t("act.shares"));
+  const bandwidth = el("button", { type: "button", click: () => ruleBandwidth(name, now) }, t("act.bandwidth"));
   const revoke = el("button", {
     type: "button", class: "warns",
     click: () => ask("revoke", { name }, () => post(path + "revoke"), "done.revoked"),
@@ -193,7 +210,7 @@ function remoteCard({ name }) {
     element: el("article", { class: "card", "data-remote": name, "aria-label": name },
       el("div", { class: "head" }, el("h3", {}, name), state, el("div", { class: "end" }, line.element, speed)),
       metaList, list, managed,
-      el("div", { class: "acts", role: "group", "aria-label": t("remote.acts", { name }) }, sync, verify, pause, resume, tick, revoke)),
+      el("div", { class: "acts", role: "group", "aria-label": t("remote.acts", { name }) }, sync, verify, pause, resume, bandwidth, tick, revoke)),
     update(r) {
       now = r;
       const word = overall(r);
@@ -213,6 +230,7 @@ function remoteCard({ name }) {
       meta.reported.parentElement.hidden = !r.reported;
       if (r.reported) when(reported, r.reported);
       verified(meta.verified, r.verified);
+      showMeta("bandwidth", allowed(r.bandwidth));
       const can = parts.get("head")?.abilities ?? {};
       sync.hidden = !can.forceSync || !r.connected;
       verify.hidden = !can.verify || !r.connected;

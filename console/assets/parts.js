@@ -84,7 +84,7 @@ function transfers() {
 // copy is a share on a remote: how far it is and what is under way.
 export function copy(tag, level) {
   const name = el(level), state = el("span"), dir = el("p", { class: "quiet mono", hidden: true });
-  const holds = el("span", { class: "end quiet" });
+  const holds = el("span", { class: "end quiet" }), waits = el("span", { class: "quiet", hidden: true });
   const bar = el("progress", { hidden: true });
   const figures = values({
     events: t("lag.events"), bytes: t("lag.bytes"), age: t("lag.age"), eta: t("lag.eta"), errors: t("lag.errors"),
@@ -92,10 +92,12 @@ export function copy(tag, level) {
   const moving = transfers(), wrong = problems();
   return {
     element: el(tag, { class: tag === "article" ? "card" : null },
-      el("div", { class: "head" }, name, state, holds), dir, bar, figures.element, moving.element, wrong.element),
+      el("div", { class: "head" }, name, state, waits, holds), dir, bar, figures.element, moving.element, wrong.element),
     update(s) {
       say(name, s.name);
       pill(state, s.errors && s.state === "live" ? "problems" : s.state);
+      waits.hidden = s.state !== "waiting";
+      say(waits, s.until ? t("lag.waitsuntil", { time: s.until }) : t("lag.waits"));
       // A share that is as it should be needs one line only.
       figures.element.hidden = !(s.lagEvents || s.lagBytes || s.lagAge || s.errors);
       say(holds, t("lag.files", { n: number(s.files), size: bytes(s.bytes) }));
@@ -168,6 +170,20 @@ export function spark() {
       draw(picture, points, 60, Math.max(...points, 1));
     },
   };
+}
+
+// allowed tells what a line may be used for now, and by which rules; empty when
+// there is none.
+export function allowed(b = {}) {
+  const told = [];
+  if (b.passing) told.push(t("bandwidth.passing"));
+  else if (b.now && (b.main || b.own)) {
+    const now = b.now === "off" ? t("bandwidth.off") : b.now === "unlimited" ? t("bandwidth.unlimited") : b.now;
+    told.push(b.until ? t("bandwidth.until", { now, time: b.until }) : now);
+  }
+  if (b.main) told.push(t("bandwidth.main", { rule: b.main }) + (b.awaited ? ", " + t("bandwidth.awaited") : ""));
+  if (b.own) told.push(t("bandwidth.own", { rule: b.own }));
+  return told.join(" · ");
 }
 
 // verified tells how the last verification ended.

@@ -1,6 +1,6 @@
 // The read-only page of a remote.
 import { $, announce, bytes, follow, keyed, number, of, rate, say, t } from "./ui.js";
-import { chart, copy, verified } from "./parts.js";
+import { allowed, chart, copy, verified } from "./parts.js";
 
 const drawChart = chart($("chart"));
 let before;
@@ -26,6 +26,9 @@ follow((parts) => {
   say($("rate"), rate(head.rate ?? 0));
   if (!$("verified").firstElementChild) $("verified").replaceChildren();
   verified($("verified"), head.verified);
+  const line = allowed(head.bandwidth);
+  $("bandwidth").hidden = !line;
+  say($("bandwidth"), t("meta.bandwidth") + ": " + line);
   $("no-shares").hidden = shares.length > 0;
   keyed($("shares"), shares, (s) => s.name, () => copy("article", "h3"));
 }, (history) => drawChart(history[""]));

@@ -118,7 +118,7 @@ setInterval(() => {
 }, 10_000);
 
 // pill shows a state by its word and a kind of colour.
-const kinds = { live: "ok", published: "ok", "catching up": "busy", reconciling: "busy", scanning: "busy", held: "warn", problems: "bad", offline: "bad", paused: "idle", unknown: "idle" };
+const kinds = { live: "ok", published: "ok", "catching up": "busy", reconciling: "busy", scanning: "busy", held: "warn", problems: "bad", offline: "bad", paused: "idle", waiting: "idle", unknown: "idle" };
 export function pill(e, state) {
   set(e, "class", "state");
   set(e, "data-kind", kinds[state] ?? "idle");
