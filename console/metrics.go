@@ -53,7 +53,7 @@ type stateCollector struct {
 	ready   *prometheus.Desc
 
 	shareFiles, shareBytes, shareHeld, shareIncomplete, shareErrors, shareSkipped,
-	connected, paused, lagEvents, lagBytes, lagSeconds, errors, sent, received, reused *prometheus.Desc
+	connected, paused, lagEvents, lagBytes, lagSeconds, waiting, errors, sent, received, reused *prometheus.Desc
 }
 
 func newStateCollector(s *sampler) *stateCollector {
@@ -75,6 +75,7 @@ func newStateCollector(s *sampler) *stateCollector {
 		lagEvents:       d("lag_events", "Changes that are not on a remote's disk.", "remote", "share"),
 		lagBytes:        d("lag_bytes", "Content of these that a remote still has to get, in bytes.", "remote", "share"),
 		lagSeconds:      d("lag_seconds", "Age of the oldest change that is not on a remote's disk.", "remote", "share"),
+		waiting:         d("waiting", "Whether a share waits for the hours in which its remote may get contents.", "remote", "share"),
 		errors:          d("errors", "Paths that a remote could not apply and tries again.", "remote", "share"),
 		sent:            d("sent_bytes_total", "Bytes sent to remotes since the service started."),
 		received:        d("received_bytes_total", "Content bytes that a remote got over the network since its service started.", "remote", "share"),
@@ -133,6 +134,7 @@ func (c *stateCollector) shares(put func(*prometheus.Desc, prometheus.ValueType,
 		put(c.lagEvents, prometheus.GaugeValue, float64(sh.LagEvents), remote, name)
 		put(c.lagBytes, prometheus.GaugeValue, float64(sh.LagBytes), remote, name)
 		put(c.lagSeconds, prometheus.GaugeValue, sh.LagAge, remote, name)
+		put(c.waiting, prometheus.GaugeValue, truth(sh.State == StateWaiting), remote, name)
 		put(c.errors, prometheus.GaugeValue, float64(sh.Errors), remote, name)
 		put(c.received, prometheus.CounterValue, float64(sh.Received), remote, name)
 		put(c.reused, prometheus.CounterValue, float64(sh.Reused), remote, name)

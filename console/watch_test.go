@@ -259,6 +259,12 @@ func TestReadyFailsBeyondTheLimit(t *testing.T) {
 		{"too old", lag("colmar", 301, 0, false), "remote colmar, share wapt is 5m1s behind: the limit is 5m0s"},
 		{"too much", lag("colmar", 1, 1001, false), "remote colmar, share wapt still has to get 1001 bytes: the limit is 1000"},
 		{"paused on purpose", lag("colmar", 9999, 9999, true), ""},
+		{"outside its hours", func(m *MainStatus) {
+			lag("colmar", 9999, 9999, false)(m)
+			s := m.Remotes["colmar"].Shares["wapt"]
+			s.State = StateWaiting
+			m.Remotes["colmar"].Shares["wapt"] = s
+		}, ""},
 		{"held", func(m *MainStatus) {
 			level(m)
 			sh := m.Shares["wapt"]
@@ -311,7 +317,8 @@ func TestRemotesPageIsReadOnly(t *testing.T) {
 	if a = r.get("/readyz"); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "share wapt is 21m52s behind") {
 		t.Errorf("readyz: %d %s", a.status, a.body)
 	}
-	if a = r.get("/metrics"); !strings.Contains(a.body, `waptsync_lag_events{remote="mulhouse",share="wapt"} 14`) {
+	if a = r.get("/metrics"); !strings.Contains(a.body, `waptsync_lag_events{remote="mulhouse",share="wapt"} 14`) ||
+		!strings.Contains(a.body, `waptsync_waiting{remote="mulhouse",share="wads"} 1`) {
 		t.Errorf("metrics lack the lag: %s", a.body)
 	}
 }

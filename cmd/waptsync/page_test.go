@@ -259,6 +259,18 @@ func TestAPageRunsAMainFromInvitationToRevocation(t *testing.T) {
 		})
 	})
 
+	t.Run("its bandwidth is ruled", func(t *testing.T) {
+		p.act("remotes/colmar/bandwidth", map[string]string{"rule": "Mo-Su 00:00–24:00  2Mbit/s"})
+		eventually(t, "the remote takes the rule", func() (bool, string) {
+			out, _, _ := command(t, "", "bandwidth", "colmar", "--data", mainData)
+			return strings.Contains(out, "00:00-24:00 2 Mbit/s  -             2 Mbit/s"), out
+		})
+		if status, text := p.do(http.MethodPost, "/api/remotes/colmar/bandwidth", "application/json", []byte(`{"rule":"2 MB/s"}`)); status != http.StatusBadRequest || !strings.Contains(text, "Mbit/s or Gbit/s") {
+			t.Errorf("a wrong rule: %d %s", status, text)
+		}
+		p.act("remotes/colmar/bandwidth", map[string]string{"rule": ""})
+	})
+
 	t.Run("a held share is approved", func(t *testing.T) {
 		all, err := filepath.Glob(filepath.Join(www, "file*"))
 		if err != nil {
