@@ -101,6 +101,7 @@ func Until(t time.Time, rules ...Rule) time.Time {
 		}
 	}
 	slices.Sort(marks)
+	marks = slices.Compact(marks)
 	// While the location's clock runs evenly its marks lie whole minutes ahead;
 	// where it is moved begins another stretch.
 	end := t.Add(horizon)

@@ -81,6 +81,31 @@ func TestTheLineIsUsedAsFarAsItsRuleAllows(t *testing.T) {
 	}
 }
 
+// TestASmallFilePassesALargeOne has them in one share, and the line slow.
+func TestASmallFilePassesALargeOne(t *testing.T) {
+	m := startMain(t)
+	m.put("big.wapt", random(8_000_000)) // 16 s
+	r := newRemote(t, m, "colmar")
+	r.tune = func(o *Options) { o.Line = limited(t, "4 Mbit/s") }
+	r.start()
+	waitFor(t, time.Minute, func() string {
+		if r.r.Report().Received < 300_000 {
+			return "nothing comes"
+		}
+		return ""
+	})
+	for i := range 3 {
+		name, content := sprint("host-%d.wapt", i), random(10_000)
+		began := time.Now()
+		m.put(name, content)
+		r.has(name, content)
+		t.Logf("%s came in %v", name, time.Since(began))
+	}
+	if rep := r.r.Report(); len(rep.Transfers) != 1 || rep.Transfers[0].Done > 7_000_000 {
+		t.Errorf("they waited for the large file: %+v", rep)
+	}
+}
+
 func TestARuleChangesWhileAFileIsOnItsWay(t *testing.T) {
 	m := startMain(t)
 	m.put("big.wapt", random(4_000_000))

@@ -22,7 +22,7 @@ func (a *app) newRemoteCommand() *cobra.Command {
 		a.newRemoteActCommand("pause", "Keep a remote from connecting; it keeps its place"),
 		a.newRemoteActCommand("resume", "Let a paused remote connect again"),
 		a.newRemoteActCommand("revoke", "Forget a remote or an invitation, and cut its connections at once"),
-		a.newRemoteActCommand("sync", "Have a remote compare its folders with the main now"),
+		a.newRemoteActCommand("sync", "Have a remote compare its folders with the main now, past its bandwidth rules"),
 		a.newRemoteActCommand("verify", "Have a remote read all its files and put right what differs"),
 		a.newRemoteSetCommand(),
 	)
