@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBIN_DIR = $(shell go env GOPATH)/bin
 
-.PHONY: build test check fuzz soak demo packages
+.PHONY: build test check fuzz soak demo packages picture
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o waptsync ./cmd/waptsync
@@ -51,6 +51,10 @@ soak:
 
 demo:
 	go run ./cmd/waptsync demo
+
+# The README's picture of the page, made anew in Chromium; takes seven minutes.
+picture:
+	WAPTSYNC_PICTURE=$(CURDIR)/docs/page.png go test -count=1 -timeout 20m -v -run '^TestPictureForTheREADME$$' ./cmd/waptsync
 
 # Debian and RPM packages into dist/; GOARCH=arm64 for another architecture.
 packages:
