@@ -185,7 +185,7 @@ func (s *Server) firstStart(addr net.Addr) error {
 	}
 	s.o.Log.Warn().Str("link", "https://"+net.JoinHostPort(host, port)+"/setup?token="+s.setup.open()).
 		Str("valid", setupLife.String()).
-		Msg("the page has no administrator yet: open this link once to choose the password, or run `waptsync console passwd`")
+		Msg("the page has no administrator yet: open this link within the hour to choose the password, or run `waptsync console passwd`")
 	return nil
 }
 

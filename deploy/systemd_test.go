@@ -20,12 +20,16 @@ set -ex
 until_ok() { n=0; until "$@"; do n=$((n+1)); [ $n -lt 150 ]; sleep 0.2; done; }
 systemctl start waptsync-publisher
 systemctl show -p StatusText waptsync-publisher | grep 'publishing 1 shares'
+page() { journalctl -u waptsync-$1 | grep -q "$2"; }
+until_ok page publisher '"http":"\[::\]:8384".*serving the page'
+until_ok page publisher '/setup?token='
 systemctl start waptsync-subscriber # skipped: it has no main yet
 [ "$(systemctl is-active waptsync-subscriber)" = inactive ]
 waptsync invite colmar --data /var/lib/waptsync-publisher >/root/line
 waptsync join - </root/line
 systemctl start waptsync-subscriber
 until_ok waptsync status
+until_ok page subscriber 'set http to another address' # its port is the main's here
 [ "$(stat -c '%a %U %G' /var/www/wapt/d/x)" = '640 wapt www-data' ]
 [ "$(readlink /var/www/wapt/link)" = d/x ]
 echo new >/srv/wapt/d/new # root's file: CAP_LEASE

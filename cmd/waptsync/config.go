@@ -147,7 +147,7 @@ func (s SubscribeShare) indexPatterns() []string {
 const defaultData = "/var/lib/waptsync"
 
 func defaultCommon() Common {
-	return Common{Data: defaultData, LogLevel: "info", LogFormat: "auto", PageConfig: PageConfig{ReadyAge: Duration(time.Hour)}}
+	return Common{Data: defaultData, LogLevel: "info", LogFormat: "auto", PageConfig: PageConfig{HTTP: httpAuto, ReadyAge: Duration(time.Hour)}}
 }
 
 func defaultPublish() *PublishConfig {

@@ -31,12 +31,17 @@ func (p *pageServer) Run(ctx context.Context) error {
 // Close gives the port back; Run does too.
 func (p *pageServer) Close() { p.listener.Close() }
 
-func openPage(address string, o console.Options, log zerolog.Logger) (*pageServer, error) {
+// openPage returns nil if the address cannot be had and need not be.
+func openPage(address string, must bool, o console.Options, log zerolog.Logger) (*pageServer, error) {
 	s, err := console.New(o)
 	if err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", address)
+	if err != nil && !must {
+		log.Warn().Err(err).Msg("no page, metrics and health checks: set http to another address, or to nothing")
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the page's port: %w", err)
 	}
@@ -46,7 +51,8 @@ func openPage(address string, o console.Options, log zerolog.Logger) (*pageServe
 // openMainPage opens the page of a main; nil if none is configured.
 func openMainPage(s *publishService, log zerolog.Logger) (*pageServer, error) {
 	c := s.config
-	if c.HTTP == "" {
+	address, must := c.address(httpMain)
+	if address == "" {
 		return nil, nil
 	}
 	o, err := c.options()
@@ -59,7 +65,7 @@ func openMainPage(s *publishService, log zerolog.Logger) (*pageServer, error) {
 	if o.TLS, err = s.authority.PageTLS(append(slices.Clone(o.Names), "localhost", "127.0.0.1", "::1")); err != nil {
 		return nil, err
 	}
-	return openPage(c.HTTP, o, log)
+	return openPage(address, must, o, log)
 }
 
 // pageNames are the names and addresses by which browsers may reach a main's
@@ -83,7 +89,8 @@ func pageNames(c *PublishConfig) []string {
 // It has to be called before the service runs.
 func openRemotePage(s *subscribeService, log zerolog.Logger) (*pageServer, error) {
 	c := s.config
-	if c.HTTP == "" {
+	address, must := c.address(httpRemote)
+	if address == "" {
 		return nil, nil
 	}
 	o, err := c.options()
@@ -101,8 +108,8 @@ func openRemotePage(s *subscribeService, log zerolog.Logger) (*pageServer, error
 			o.Names = append(o.Names, name)
 		}
 	}
-	p, err := openPage(c.HTTP, o, log)
-	if err != nil {
+	p, err := openPage(address, must, o, log)
+	if p == nil {
 		return nil, err
 	}
 	s.fetched = p.ObserveFetch

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -21,6 +22,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"waptsync/console"
 )
 
 // loggedService runs a command until stop, or the test's end, and returns what
@@ -324,5 +329,32 @@ func TestARemotesPageIsForLoopbackWithoutACertificate(t *testing.T) {
 	_, errs, code := command(t, "", "subscribe", "--data", dir, "--http", ":8384", "--share", "wapt="+filepath.Join(dir, "copy"))
 	if code != exitUsage || !strings.Contains(errs, "http: want an address on loopback") {
 		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+// TestPagesAreThereByDefault has both roles on one host, where one port is not
+// enough for two pages: whoever comes second goes on without.
+func TestPagesAreThereByDefault(t *testing.T) {
+	c := defaultPublish()
+	if address, must := c.address(httpMain); address != ":8384" || must {
+		t.Errorf("a main's page: %s, must be had: %t", address, must)
+	}
+	r := defaultSubscribe()
+	if address, must := r.address(httpRemote); address != "127.0.0.1:8384" || must || !r.local() {
+		t.Errorf("a remote's page: %s, must be had: %t", address, must)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	o := console.Options{Replica: remotePage{}, Data: t.TempDir()}
+	log := &lines{}
+	p, err := openPage(taken.Addr().String(), false, o, zerolog.New(log))
+	if p != nil || err != nil || !strings.Contains(log.String(), "set http to another address") {
+		t.Errorf("a port that is taken: %v, %v: %s", p, err, log)
+	}
+	if _, err := openPage(taken.Addr().String(), true, o, zerolog.New(log)); err == nil {
+		t.Error("a port that was asked for is taken, and nobody is told")
 	}
 }

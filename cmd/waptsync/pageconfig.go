@@ -16,7 +16,8 @@ import (
 
 // PageConfig are the settings of the page, the metrics and the health checks.
 type PageConfig struct {
-	// HTTP is their address, HOST:PORT; empty means none.
+	// HTTP is their address, HOST:PORT; empty means none, auto the role's own, if it
+	// is free.
 	HTTP string `toml:"http"`
 	// HTTPNames are further names by which browsers reach the page.
 	HTTPNames []string `toml:"http-names"`
@@ -27,13 +28,22 @@ type PageConfig struct {
 	ReadyBytes Size     `toml:"ready-bytes"`
 }
 
+// httpAuto stands for httpMain or httpRemote.
+const (
+	httpAuto = "auto"
+	// A main's page has TLS and a password, and is for administrators' browsers.
+	httpMain = ":8384"
+	// A remote's is read-only and has neither.
+	httpRemote = "127.0.0.1:8384"
+)
+
 const (
 	minMetricsToken = 16 // characters
 	maxMetricsToken = 4 << 10
 )
 
 func (c *PageConfig) bind(f *pflag.FlagSet) {
-	f.StringVar(&c.HTTP, "http", c.HTTP, "address of the page, metrics and health checks, `HOST:PORT`; default: none")
+	f.StringVar(&c.HTTP, "http", c.HTTP, "address of the page, metrics and health checks, `HOST:PORT`; empty means none, auto "+httpMain+" on a main, "+httpRemote+" on a remote, if it is free")
 	f.StringSliceVar(&c.HTTPNames, "http-names", c.HTTPNames, "further names by which browsers reach the page")
 	f.Var((*fileFlag)(&c.MetricsTokenFile), "metrics-token-file", "token with which other hosts may read /metrics")
 	f.Var(&c.ReadyAge, "ready-age", "/readyz fails when a change is not on a remote for longer; 0 means no limit")
@@ -41,7 +51,7 @@ func (c *PageConfig) bind(f *pflag.FlagSet) {
 }
 
 func (c *PageConfig) validate(f *faults) {
-	if c.HTTP != "" {
+	if c.HTTP != "" && c.HTTP != httpAuto {
 		checkAddress(f, "http", c.HTTP)
 	}
 	for _, name := range c.HTTPNames {
@@ -55,8 +65,20 @@ func (c *PageConfig) validate(f *faults) {
 	checkDuration(f, "ready-age", c.ReadyAge)
 }
 
-// local says whether the page is on loopback only.
+// address is where the page is, and whether it has to be there; own is the role's
+// address.
+func (c *PageConfig) address(own string) (address string, must bool) {
+	if c.HTTP == httpAuto {
+		return own, false
+	}
+	return c.HTTP, true
+}
+
+// local says whether a remote's page is on loopback only.
 func (c *PageConfig) local() bool {
+	if c.HTTP == httpAuto {
+		return true
+	}
 	host, _, err := net.SplitHostPort(c.HTTP)
 	ip := net.ParseIP(host)
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
