@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -217,4 +219,37 @@ func TestExpiredTrashGoes(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// Whoever asked for a comparison must not be told of the time before it.
+func TestNoReportSaysLiveBeforeTheReconcileAskedFor(t *testing.T) {
+	m := startMain(t)
+	m.put("a", random(1000))
+	r := newRemote(t, m, "colmar")
+	r.start()
+	r.reached()
+	for i := range 8 {
+		r.seed("extra", []byte("x"))
+		r.r.Reconcile()
+		var early atomic.Int64
+		var looking sync.WaitGroup
+		for range 4 {
+			looking.Go(func() {
+				for {
+					rep := r.r.Report()
+					if rep.State != "live" {
+						continue
+					}
+					if _, err := os.Stat(r.path("extra")); err == nil {
+						early.Add(1)
+					}
+					return
+				}
+			})
+		}
+		looking.Wait()
+		if n := early.Load(); n > 0 {
+			t.Fatalf("round %d: %d reports said live before what the main does not have was gone", i, n)
+		}
+	}
 }

@@ -28,6 +28,9 @@ const (
 // Report says how the share is doing. It reads the state's counters and at most
 // some hundred of its entries.
 func (r *Replica) Report() bus.ShareReport {
+	// Looked at before the session: the one that has taken the request stands in
+	// the place of the one that could say live of the time before.
+	asked := r.reread.Load()
 	rep := bus.ShareReport{
 		Received: r.received.Load(),
 		Reused:   r.reused.Load(),
@@ -47,6 +50,9 @@ func (r *Replica) Report() bus.ShareReport {
 	switch {
 	case s != nil:
 		s.report(&rep)
+		if asked && rep.State == stateLive {
+			rep.State = stateReconciling // and not begun yet
+		}
 	case held != nil:
 		rep.State = stateHeld
 		rep.Problems = slices.Insert(rep.Problems, 0, bus.PathProblem{Op: "opening the folder", Cause: held.Error(), Hint: held.hint})
@@ -117,9 +123,6 @@ func (s *session) report(rep *bus.ShareReport) {
 		rep.State = stateLive
 	default:
 		rep.State = stateCatchingUp
-	}
-	if s.r.reread.Load() && rep.State == stateLive {
-		rep.State = stateReconciling // asked for, and not begun yet
 	}
 	if barred, until := s.r.o.Line.barred(s.r.o.Share); barred {
 		rep.State, rep.Until = stateWaiting, until
