@@ -162,6 +162,7 @@ func checkDebs(t *testing.T, dir string) {
 		"/usr/share/bash-completion/completions/waptsync", "/lib/systemd/system/waptsync-publisher.service",
 		"/lib/systemd/system/waptsync-subscriber.service", "/etc/waptsync/publish.toml", "/etc/waptsync/subscribe.toml",
 		"/usr/share/doc/waptsync/copyright", "/usr/share/doc/waptsync-subscriber/nginx.conf",
+		"/usr/share/doc/waptsync/prometheus-alerts.yml", "/usr/share/doc/waptsync/grafana-waptsync.json",
 		"/etc/systemd/system/multi-user.target.wants/waptsync-publisher.service",
 	} {
 		d.has(t, path, true)
@@ -169,6 +170,8 @@ func checkDebs(t *testing.T, dir string) {
 	if got := d.run(t, "stat", "-c", "%a %U %G", "/var/lib/waptsync"); got != "700 wapt www-data\n" {
 		t.Errorf("the data folder is %s", got)
 	}
+	// As long as there is no licence, whoever has the package shall know.
+	d.run(t, "grep", "-q", "No licence has been chosen", "/usr/share/doc/waptsync/copyright")
 	for _, role := range []string{"publish", "subscribe"} {
 		d.run(t, "waptsync", "config", "check", role, "-c", "/etc/waptsync/"+role+".toml")
 	}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the .deb and .rpm packages into dist/: `make packages`.
 #   build.sh VERSION [deb|rpm ...]
-# GOARCH chooses another architecture, OUT another folder. nfpm comes from deploy/tools/go.mod, so
+# MAINTAINER is "NAME <ADDRESS>" for the packages. GOARCH chooses another architecture, OUT another folder. nfpm comes from deploy/tools/go.mod, so
 # that it and what it drags along stay out of the program's own dependencies.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,9 @@ case $version in
 esac
 VERSION=$(printf %s "$version" | tr -c 'A-Za-z0-9.+~' '.')
 ARCH=${GOARCH:-$(go env GOARCH)}
-export VERSION ARCH
+# Whoever gives packages to others says who answers for them.
+MAINTAINER=${MAINTAINER:-Local build of waptsync <root@localhost>}
+export VERSION ARCH MAINTAINER
 
 out=${OUT:-dist}
 stage=$out/stage-$ARCH
@@ -33,7 +35,9 @@ gzip -9n "$stage"/doc/*.1 "$stage"/doc/*.5
 
 # The licences of what is linked in ask for their notices.
 go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/waptsync | sort -u |
-  { echo "Go $(go env GOVERSION)" && cat "$(go env GOROOT)/LICENSE"
+  { printf '%s\n\n' 'No licence has been chosen for waptsync itself yet: ask its owner before you
+redistribute this package. What follows are the licences of what is linked in.' &&
+      echo "Go $(go env GOVERSION)" && cat "$(go env GOROOT)/LICENSE"
     while read -r module release dir; do
       for notice in "$dir"/LICENSE* "$dir"/NOTICE* "$dir"/COPYING*; do
         [ ! -f "$notice" ] || { printf '\n== %s %s %s\n\n' "$module" "$release" "$(basename "$notice")" && cat "$notice"; }
