@@ -1,8 +1,8 @@
 package subscriber
 
 import (
+	"context"
 	"errors"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,15 +28,9 @@ func startWriteback(f *os.File, offset, n int64) {
 // cloneFile makes dst a copy of src of size bytes: shared extents where the
 // file system has them, a copy within the kernel elsewhere. Both stand at their
 // beginning.
-func cloneFile(dst, src *os.File, size int64) error {
+func cloneFile(ctx context.Context, dst, src *os.File, size int64) error {
 	if err := unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())); err == nil {
 		return nil
 	}
-	// io.Copy uses copy_file_range(2) between two files, behind a LimitedReader
-	// too, and falls back by itself.
-	n, err := io.Copy(dst, &io.LimitedReader{R: src, N: size})
-	if err == nil && n != size {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
+	return copyFile(ctx, dst, src, size)
 }

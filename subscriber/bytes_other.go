@@ -3,7 +3,7 @@
 package subscriber
 
 import (
-	"io"
+	"context"
 	"os"
 )
 
@@ -13,11 +13,8 @@ func reserve(f *os.File, size int64) error { return f.Truncate(size) }
 // startWriteback has no counterpart here.
 func startWriteback(*os.File, int64, int64) {}
 
-// cloneFile makes dst a copy of the first size bytes of src.
-func cloneFile(dst, src *os.File, size int64) error {
-	n, err := io.Copy(dst, io.NewSectionReader(src, 0, size))
-	if err == nil && n != size {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
+// cloneFile makes dst a copy of the first size bytes of src. Both stand at
+// their beginning.
+func cloneFile(ctx context.Context, dst, src *os.File, size int64) error {
+	return copyFile(ctx, dst, src, size)
 }

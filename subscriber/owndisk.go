@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"waptsync/bus"
@@ -145,13 +146,35 @@ func (s *session) copyWhole(ctx context.Context, v *visit, it *item, ev *bus.Eve
 	return true, nil
 }
 
+// copyStep is what is copied between two looks at whether to go on.
+const copyStep = 64 << 20
+
+// copyFile copies size bytes. io.Copy uses copy_file_range(2) between two files on
+// Linux, behind a LimitedReader too, and falls back by itself.
+func copyFile(ctx context.Context, dst, src *os.File, size int64) error {
+	for left := size; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.Copy(dst, &io.LimitedReader{R: src, N: min(left, copyStep)})
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
 func (s *session) stageCopy(ctx context.Context, name string, src *os.File, ev *bus.Event) error {
 	dst, err := s.stage.dir.openStaged(name)
 	if err != nil {
 		return err
 	}
 	defer dst.Close()
-	if err := cloneFile(dst, src, ev.Content.Size); err != nil {
+	if err := cloneFile(ctx, dst, src, ev.Content.Size); err != nil {
 		return fmt.Errorf("copying within the disk: %w", err)
 	}
 	if err := objects.Verify(ctx, dst, ev.Content.Size, ev.Content.Digest); err != nil {
