@@ -66,7 +66,11 @@ func (p *Publisher) Open(path string, digest objects.ID) (bus.ContentReader, err
 		return nil, p.changed(path)
 	}
 	f := &openFile{key: key, file: file, st: st}
-	p.readers.put(f)
+	if st.size <= bus.MaxPiece {
+		f.refs, f.dead = 1, true // one request has all of it
+	} else {
+		p.readers.put(f)
+	}
 	return &contentReader{p: p, f: f}, nil
 }
 

@@ -89,10 +89,11 @@ func (c *readerCache) put(f *openFile) {
 // release gives f back.
 func (c *readerCache) release(f *openFile) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	f.refs--
 	f.used = time.Now()
-	if f.dead && f.refs == 0 {
+	done := f.dead && f.refs == 0
+	c.mu.Unlock()
+	if done {
 		_ = f.file.Close()
 	}
 }

@@ -214,7 +214,7 @@ type batch struct {
 	ops []op
 	v   *visit
 
-	known    map[string]record  // as stored before the batch
+	known    map[string]*record // as stored before the batch, nil for what was not
 	changed  map[string]*record // nil: forgotten
 	encoding map[string][]byte  // manifests of changed ones
 	touched  map[string]bool    // folders whose entries changed
@@ -240,7 +240,7 @@ type batch struct {
 func newBatch(s *session, ops []op) *batch {
 	return &batch{
 		s: s, ops: ops, v: s.tree.visit(),
-		known:    make(map[string]record),
+		known:    make(map[string]*record),
 		changed:  make(map[string]*record),
 		encoding: make(map[string][]byte),
 		touched:  make(map[string]bool),
@@ -347,7 +347,9 @@ func (b *batch) load() error {
 		for i := range b.ops {
 			path := b.ops[i].event.Path
 			if r, ok := tx.record(path); ok {
-				b.known[path] = r
+				b.known[path] = &r
+			} else {
+				b.known[path] = nil
 			}
 			if h := tx.shownSeconds(path); len(h) > 0 {
 				b.shown[path] = h
@@ -366,7 +368,10 @@ func (b *batch) record(path string) (record, bool) {
 		return *r, true
 	}
 	if r, ok := b.known[path]; ok {
-		return r, true
+		if r == nil {
+			return record{}, false
+		}
+		return *r, true
 	}
 	var r record
 	var ok bool
@@ -450,7 +455,7 @@ func (b *batch) store(tx *stateTx) error {
 	if err := b.storeGrace(tx); err != nil {
 		return err
 	}
-	if k, _ := tx.waits.Cursor().First(); k != nil {
+	if k, _ := tx.waits().Cursor().First(); k != nil {
 		for i := range b.done {
 			if o := &b.done[i]; o.fail == nil && !slices.Contains(b.graced, o.event.Path) {
 				digest, err := tx.settleWaiting(o.event.Path, o.seq)

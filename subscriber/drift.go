@@ -233,7 +233,7 @@ func (s *session) heal(suspects []string) error {
 func (s *session) findExtra(ctx context.Context) error {
 	s.left.Store(false)
 	return s.dispose(ctx, func(tx *stateTx, p string) bool {
-		if tx.files.Get([]byte(p)) != nil || tx.waits.Get([]byte(p)) != nil {
+		if tx.files().Get([]byte(p)) != nil || tx.waits().Get([]byte(p)) != nil {
 			return false
 		}
 		return !s.win.pending(p)

@@ -54,11 +54,11 @@ func (b *batch) storeGrace(tx *stateTx) error {
 			}
 		}
 	}
-	if k, _ := tx.grace.Cursor().First(); k == nil {
+	if k, _ := tx.grace().Cursor().First(); k == nil {
 		return nil
 	}
 	for p := range b.changed {
-		if err := tx.grace.Delete([]byte(p)); err != nil {
+		if err := tx.grace().Delete([]byte(p)); err != nil {
 			return err
 		}
 	}
@@ -66,12 +66,12 @@ func (b *batch) storeGrace(tx *stateTx) error {
 }
 
 func (t *stateTx) setFreed(path string, at time.Time) error {
-	return t.grace.Put([]byte(path), binary.AppendVarint(nil, nanos(at)))
+	return t.grace().Put([]byte(path), binary.AppendVarint(nil, nanos(at)))
 }
 
 // freedBeneath returns when an index last ceased to name a path or one beneath it.
 func (t *stateTx) freedBeneath(path string) (at time.Time) {
-	c := t.grace.Cursor()
+	c := t.grace().Cursor()
 	for k, v := c.Seek([]byte(path)); k != nil && strings.HasPrefix(string(k), path); k, v = c.Next() {
 		if n, ok := binary.Varint(v); ok > 0 && within(string(k), path) && instant(n).After(at) {
 			at = instant(n)
@@ -86,7 +86,7 @@ func (s *session) expireGrace() error {
 	defer s.r.commit.Unlock()
 	var over [][]byte
 	err := s.r.state.view(func(tx *stateTx) error {
-		c := tx.grace.Cursor()
+		c := tx.grace().Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
 			if n, ok := binary.Varint(v); ok <= 0 || !instant(n).Add(s.r.o.DeleteGrace).After(s.r.now()) {
 				over = append(over, bytes.Clone(k))
@@ -102,7 +102,7 @@ func (s *session) expireGrace() error {
 	}
 	return broken("writing the state", s.r.state.update(func(tx *stateTx) error {
 		for _, k := range over {
-			if err := tx.grace.Delete(k); err != nil {
+			if err := tx.grace().Delete(k); err != nil {
 				return err
 			}
 		}

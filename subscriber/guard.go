@@ -35,7 +35,7 @@ func (r *Replica) openFolder(adopt bool) (*tree, error) {
 	var files int64
 	err := r.state.view(func(tx *stateTx) error {
 		known, _ = tx.identity()
-		if k, _ := tx.files.Cursor().First(); k != nil {
+		if k, _ := tx.files().Cursor().First(); k != nil {
 			files = 1
 		}
 		return nil

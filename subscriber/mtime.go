@@ -131,7 +131,7 @@ func (b *batch) storeShown(tx *stateTx) error {
 	}
 	for p, r := range b.changed {
 		if r == nil && !b.s.r.o.Index.IsIndex(p) {
-			if err := tx.shown.Delete([]byte(p)); err != nil {
+			if err := tx.shown().Delete([]byte(p)); err != nil {
 				return err
 			}
 		}
@@ -140,7 +140,7 @@ func (b *batch) storeShown(tx *stateTx) error {
 }
 
 func (t *stateTx) shownSeconds(path string) (h shownSeconds) {
-	d := decoder{b: t.shown.Get([]byte(path))}
+	d := decoder{b: t.shown().Get([]byte(path))}
 	for len(d.b) > 0 && len(h) < maxShown {
 		s := shownSecond{second: d.varint()}
 		copy(s.digest[:], d.take(len(s.digest)))
@@ -158,7 +158,7 @@ func (t *stateTx) setShownSeconds(path string, h shownSeconds) error {
 		b = binary.AppendVarint(b, s.second)
 		b = append(b, s.digest[:]...)
 	}
-	return t.shown.Put([]byte(path), b)
+	return t.shown().Put([]byte(path), b)
 }
 
 func wholeSecond(ns int64) int64 {

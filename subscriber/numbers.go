@@ -25,7 +25,7 @@ func (s *shareState) forgetNumbers(ctx context.Context) error {
 			for i := range numbered {
 				r := &numbered[i]
 				r.Seq = 0
-				if err := put(tx.files, []byte(r.Event.Path), r.append); err != nil {
+				if err := put(tx.files(), []byte(r.Event.Path), r.append); err != nil {
 					return err
 				}
 			}

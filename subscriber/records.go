@@ -15,7 +15,7 @@ const contentsFrom = 32 << 10
 
 // record returns what is known of a path. A damaged record is none.
 func (t *stateTx) record(path string) (record, bool) {
-	v := t.files.Get([]byte(path))
+	v := t.files().Get([]byte(path))
 	if v == nil {
 		return record{}, false
 	}
@@ -41,7 +41,7 @@ func (t *stateTx) putRecord(r *record, manifest []byte) error {
 			return err
 		}
 	}
-	return put(t.files, []byte(path), r.append)
+	return put(t.files(), []byte(path), r.append)
 }
 
 func (t *stateTx) addContent(r *record, manifest []byte) error {
@@ -60,7 +60,7 @@ func (t *stateTx) addContent(r *record, manifest []byte) error {
 	if c.Size < contentsFrom {
 		return nil
 	}
-	return t.contents.Put(c.Digest[:], []byte(r.Event.Path))
+	return t.contents().Put(c.Digest[:], []byte(r.Event.Path))
 }
 
 func (t *stateTx) forgetContent(r *record) error {
@@ -76,15 +76,15 @@ func (t *stateTx) forgetContent(r *record) error {
 			return err
 		}
 	}
-	if c.Size >= contentsFrom && string(t.contents.Get(c.Digest[:])) == r.Event.Path {
-		return t.contents.Delete(c.Digest[:])
+	if c.Size >= contentsFrom && string(t.contents().Get(c.Digest[:])) == r.Event.Path {
+		return t.contents().Delete(c.Digest[:])
 	}
 	return nil
 }
 
 // dropRecord forgets a path.
 func (t *stateTx) dropRecord(path string) error {
-	if t.files.Get([]byte(path)) == nil {
+	if t.files().Get([]byte(path)) == nil {
 		return nil
 	}
 	if old, ok := t.record(path); ok {
@@ -92,19 +92,19 @@ func (t *stateTx) dropRecord(path string) error {
 			return err
 		}
 	}
-	return t.files.Delete([]byte(path))
+	return t.files().Delete([]byte(path))
 }
 
 // holder returns a path that held a content when it was last looked at.
 func (t *stateTx) holder(digest objects.ID) (path string, ok bool) {
-	v := t.contents.Get(digest[:])
+	v := t.contents().Get(digest[:])
 	return string(v), v != nil
 }
 
 // walkRecords calls fn for up to max records behind the path after, in byte
 // order, and returns the last path seen; more is false when there is none behind.
 func (t *stateTx) walkRecords(after string, max int, fn func(path string, r record)) (last string, more bool) {
-	c := t.files.Cursor()
+	c := t.files().Cursor()
 	k, v := c.Seek([]byte(after))
 	if k != nil && string(k) == after {
 		k, v = c.Next()
@@ -123,7 +123,7 @@ func (t *stateTx) walkRecords(after string, max int, fn func(path string, r reco
 // walkPrefix calls fn for the records whose path begins with prefix until fn
 // returns false.
 func (t *stateTx) walkPrefix(prefix string, fn func(path string, r record) bool) {
-	c := t.files.Cursor()
+	c := t.files().Cursor()
 	p := []byte(prefix)
 	for k, v := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
 		r, err := decodeRecord(v)
@@ -135,7 +135,7 @@ func (t *stateTx) walkPrefix(prefix string, fn func(path string, r record) bool)
 
 // waiting returns the event that waits for a path.
 func (t *stateTx) waiting(path string) (waiting, bool) {
-	v := t.waits.Get([]byte(path))
+	v := t.waits().Get([]byte(path))
 	if v == nil {
 		return waiting{}, false
 	}
@@ -151,24 +151,24 @@ func (t *stateTx) putWaiting(w *waiting) error {
 	if err := t.dropWaiting(w.Event.Path); err != nil {
 		return err
 	}
-	if err := t.due.Put(dueKey(w.Next, w.Seq, w.Event.Path), nil); err != nil {
+	if err := t.due().Put(dueKey(w.Next, w.Seq, w.Event.Path), nil); err != nil {
 		return err
 	}
-	if err := t.waits.SetSequence(t.waits.Sequence() + 1); err != nil {
+	if err := t.waits().SetSequence(t.waits().Sequence() + 1); err != nil {
 		return err
 	}
 	if w.Op == opGrace {
-		if err := t.due.SetSequence(t.due.Sequence() + 1); err != nil {
+		if err := t.due().SetSequence(t.due().Sequence() + 1); err != nil {
 			return err
 		}
 	}
-	return put(t.waits, []byte(w.Event.Path), w.append)
+	return put(t.waits(), []byte(w.Event.Path), w.append)
 }
 
 // settleWaiting forgets what waits for a path, unless it is newer than seq, and
 // returns the content that it wanted.
 func (t *stateTx) settleWaiting(path string, seq uint64) (digest objects.ID, err error) {
-	v := t.waits.Get([]byte(path))
+	v := t.waits().Get([]byte(path))
 	if v == nil {
 		return objects.ID{}, nil
 	}
@@ -183,57 +183,57 @@ func (t *stateTx) settleWaiting(path string, seq uint64) (digest objects.ID, err
 
 // dropWaiting forgets what waits for a path.
 func (t *stateTx) dropWaiting(path string) error {
-	v := t.waits.Get([]byte(path))
+	v := t.waits().Get([]byte(path))
 	if v == nil {
 		return nil
 	}
 	if w, err := decodeWaiting(v); err == nil {
-		if err := t.due.Delete(dueKey(w.Next, w.Seq, path)); err != nil {
+		if err := t.due().Delete(dueKey(w.Next, w.Seq, path)); err != nil {
 			return err
 		}
 		if w.Op == opGrace {
-			if err := t.due.SetSequence(t.due.Sequence() - 1); err != nil {
+			if err := t.due().SetSequence(t.due().Sequence() - 1); err != nil {
 				return err
 			}
 		}
 	}
-	if err := t.waits.SetSequence(t.waits.Sequence() - 1); err != nil {
+	if err := t.waits().SetSequence(t.waits().Sequence() - 1); err != nil {
 		return err
 	}
-	return t.waits.Delete([]byte(path))
+	return t.waits().Delete([]byte(path))
 }
 
 // waitingCount is the number of events that wait. The bucket's sequence, which
 // has no other use here, keeps it.
-func (t *stateTx) waitingCount() int64 { return int64(t.waits.Sequence()) }
+func (t *stateTx) waitingCount() int64 { return int64(t.waits().Sequence()) }
 
 // gracedCount is how many of these are deletions that wait for their grace time;
 // it is kept in the same way, in the other bucket.
-func (t *stateTx) gracedCount() int64 { return int64(t.due.Sequence()) }
+func (t *stateTx) gracedCount() int64 { return int64(t.due().Sequence()) }
 
 // dropAllWaiting forgets all that waits, because it comes again.
 func (t *stateTx) dropAllWaiting() error {
-	if err := t.due.SetSequence(0); err != nil {
+	if err := t.due().SetSequence(0); err != nil {
 		return err
 	}
 	for {
-		k, _ := t.waits.Cursor().First()
+		k, _ := t.waits().Cursor().First()
 		if k == nil {
 			break
 		}
-		if err := t.waits.SetSequence(0); err != nil {
+		if err := t.waits().SetSequence(0); err != nil {
 			return err
 		}
-		if err := t.waits.Delete(k); err != nil {
+		if err := t.waits().Delete(k); err != nil {
 			return err
 		}
 	}
 	for {
-		k, _ := t.due.Cursor().First()
+		k, _ := t.due().Cursor().First()
 		if k == nil {
 			return nil
 		}
-		if err := t.due.Delete(k); err != nil {
+		if err := t.due().Delete(k); err != nil {
 			return err
 		}
 	}
@@ -242,7 +242,7 @@ func (t *stateTx) dropAllWaiting() error {
 // walkDue calls fn for waiting events in the order of their time and, within
 // one time, of the stream, until fn returns false.
 func (t *stateTx) walkDue(after []byte, fn func(key []byte, w waiting) bool) {
-	c := t.due.Cursor()
+	c := t.due().Cursor()
 	k, _ := c.Seek(after)
 	if k != nil && bytes.Equal(k, after) {
 		k, _ = c.Next()

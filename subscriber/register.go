@@ -19,14 +19,14 @@ func (r *Replica) loadCatalog(ctx context.Context, t *tree, walk bool) error {
 	c := newCatalog()
 	paths := make(map[string]bool) // whether the main said that it is incomplete
 	err := r.state.view(func(tx *stateTx) error {
-		k := tx.files.Cursor()
+		k := tx.files().Cursor()
 		for p, _ := k.First(); p != nil; p, _ = k.Next() {
 			if r.o.Index.IsIndex(string(p)) {
 				rec, _ := tx.record(string(p))
 				paths[string(p)] = rec.Event.Incomplete
 			}
 		}
-		k = tx.waits.Cursor()
+		k = tx.waits().Cursor()
 		for p, _ := k.First(); p != nil; p, _ = k.Next() {
 			if r.o.Index.IsIndex(string(p)) {
 				if w, ok := tx.waiting(string(p)); ok && w.Event.Kind == bus.KindFile && w.Cause != "" {

@@ -72,7 +72,7 @@ const reportScan = 512
 func (r *Replica) reportWaiting(tx *stateTx, rep *bus.ShareReport) {
 	total := tx.waitingCount()
 	failed, seen := int64(0), int64(0)
-	c := tx.waits.Cursor()
+	c := tx.waits().Cursor()
 	for k, v := c.First(); k != nil && seen < reportScan; k, v = c.Next() {
 		seen++
 		w, err := decodeWaiting(v)

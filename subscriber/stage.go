@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,9 +112,13 @@ func eachName(f *folder, fn func(name string) error) error {
 	}
 }
 
+// nameLength is how many digits a staged name has. A file system that looks a name
+// up block by block, as ext4 does, has fewer names to pass where they are long.
+const nameLength = 48
+
 // name returns a name that nothing in the stage has. Of digits only, since
 // letters would sooner or later make "con" and "nul", which Windows refuses.
-func (s *stage) name() string { return strconv.FormatUint(s.next.Add(1), 10) }
+func (s *stage) name() string { return fmt.Sprintf("%0*d", nameLength, s.next.Add(1)) }
 
 // partName is where a content of several objects is put together: the same name
 // after a restart, so that it goes on.

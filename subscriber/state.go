@@ -75,24 +75,30 @@ func (s *State) share(name string) (*shareState, error) {
 	return sh, nil
 }
 
-// stateTx is one transaction on a share's state.
+// stateTx is one transaction on a share's state. Its buckets are opened when they
+// are first asked for: most look into one of them.
 type stateTx struct {
-	meta, files, waits, due, manifests, contents, grace, shown *bbolt.Bucket
+	root *bbolt.Bucket
+	open [8]*bbolt.Bucket
 }
 
-func (s *shareState) tx(tx *bbolt.Tx) *stateTx {
-	root := tx.Bucket(s.name)
-	return &stateTx{
-		meta:      root.Bucket(bucketMeta),
-		files:     root.Bucket(bucketFiles),
-		waits:     root.Bucket(bucketWaiting),
-		due:       root.Bucket(bucketDue),
-		manifests: root.Bucket(bucketManifests),
-		contents:  root.Bucket(bucketContents),
-		grace:     root.Bucket(bucketGrace),
-		shown:     root.Bucket(bucketShown),
+func (t *stateTx) bucket(i int, name []byte) *bbolt.Bucket {
+	if t.open[i] == nil {
+		t.open[i] = t.root.Bucket(name)
 	}
+	return t.open[i]
 }
+
+func (t *stateTx) meta() *bbolt.Bucket      { return t.bucket(0, bucketMeta) }
+func (t *stateTx) files() *bbolt.Bucket     { return t.bucket(1, bucketFiles) }
+func (t *stateTx) waits() *bbolt.Bucket     { return t.bucket(2, bucketWaiting) }
+func (t *stateTx) due() *bbolt.Bucket       { return t.bucket(3, bucketDue) }
+func (t *stateTx) manifests() *bbolt.Bucket { return t.bucket(4, bucketManifests) }
+func (t *stateTx) contents() *bbolt.Bucket  { return t.bucket(5, bucketContents) }
+func (t *stateTx) grace() *bbolt.Bucket     { return t.bucket(6, bucketGrace) }
+func (t *stateTx) shown() *bbolt.Bucket     { return t.bucket(7, bucketShown) }
+
+func (s *shareState) tx(tx *bbolt.Tx) *stateTx { return &stateTx{root: tx.Bucket(s.name)} }
 
 // view runs fn on a snapshot. It must be short: a snapshot keeps pages alive.
 func (s *shareState) view(fn func(tx *stateTx) error) error {
@@ -118,7 +124,7 @@ func put(b *bbolt.Bucket, key []byte, fn func(b []byte) ([]byte, error)) error {
 // progress returns how far the share is; a missing or damaged value is a share
 // that was never followed.
 func (t *stateTx) progress() progress {
-	p, err := decodeProgress(t.meta.Get(keyProgress))
+	p, err := decodeProgress(t.meta().Get(keyProgress))
 	if err != nil {
 		return progress{}
 	}
@@ -126,22 +132,22 @@ func (t *stateTx) progress() progress {
 }
 
 func (t *stateTx) setProgress(p progress) error {
-	return t.meta.Put(keyProgress, p.append(nil))
+	return t.meta().Put(keyProgress, p.append(nil))
 }
 
 // identity returns what is known of the share's folder.
 func (t *stateTx) identity() (identity, bool) {
-	i, err := decodeIdentity(t.meta.Get(keyFolder))
+	i, err := decodeIdentity(t.meta().Get(keyFolder))
 	return i, err == nil
 }
 
 func (t *stateTx) setIdentity(i identity) error {
-	return t.meta.Put(keyFolder, i.append(nil))
+	return t.meta().Put(keyFolder, i.append(nil))
 }
 
 // totals returns the number of files and their bytes.
 func (t *stateTx) totals() (files, bytes int64) {
-	v := t.meta.Get(keyTotals)
+	v := t.meta().Get(keyTotals)
 	if len(v) != 16 {
 		return 0, 0
 	}
@@ -154,13 +160,13 @@ func (t *stateTx) addTotals(files, bytes int64) error {
 	}
 	f, b := t.totals()
 	v := binary.LittleEndian.AppendUint64(nil, uint64(f+files))
-	return t.meta.Put(keyTotals, binary.LittleEndian.AppendUint64(v, uint64(b+bytes)))
+	return t.meta().Put(keyTotals, binary.LittleEndian.AppendUint64(v, uint64(b+bytes)))
 }
 
 // manifest returns the encoding of a manifest that a recorded file uses, or nil.
 // It is valid during the transaction.
 func (t *stateTx) manifest(id objects.ID) []byte {
-	v := t.manifests.Get(id[:])
+	v := t.manifests().Get(id[:])
 	_, n := binary.Uvarint(v)
 	if n <= 0 {
 		return nil
@@ -171,7 +177,7 @@ func (t *stateTx) manifest(id objects.ID) []byte {
 // useManifest counts a use of id by delta; encoding is stored with the first
 // one and may be nil otherwise. The last use takes it away.
 func (t *stateTx) useManifest(id objects.ID, delta int64, encoding []byte) error {
-	v := t.manifests.Get(id[:])
+	v := t.manifests().Get(id[:])
 	uses, n := binary.Uvarint(v)
 	if n > 0 {
 		encoding = v[n:]
@@ -181,8 +187,8 @@ func (t *stateTx) useManifest(id objects.ID, delta int64, encoding []byte) error
 	}
 	left := int64(uses) + delta
 	if left <= 0 {
-		return t.manifests.Delete(id[:])
+		return t.manifests().Delete(id[:])
 	}
 	value := binary.AppendUvarint(make([]byte, 0, len(encoding)+2), uint64(left))
-	return t.manifests.Put(id[:], append(value, encoding...))
+	return t.manifests().Put(id[:], append(value, encoding...))
 }

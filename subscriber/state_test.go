@@ -124,7 +124,7 @@ func TestSharesOfOneStateKeepApart(t *testing.T) {
 
 func TestDamagedRecordIsNone(t *testing.T) {
 	sh := openTestState(t)
-	must(t, sh.update(func(tx *stateTx) error { return tx.files.Put([]byte("f"), []byte("rubbish")) }))
+	must(t, sh.update(func(tx *stateTx) error { return tx.files().Put([]byte("f"), []byte("rubbish")) }))
 	must(t, sh.update(func(tx *stateTx) error {
 		if _, ok := tx.record("f"); ok {
 			t.Error("rubbish is taken for a record")

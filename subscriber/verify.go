@@ -216,7 +216,7 @@ func (c *verification) mend(rec *record) (done bool, err error) {
 // extra reports what the state does not know, and moves it to the trash.
 func (c *verification) extra(ctx context.Context) error {
 	unknown := func(tx *stateTx, p string) bool {
-		return tx.files.Get([]byte(p)) == nil && tx.waits.Get([]byte(p)) == nil && !c.s.win.pending(p)
+		return tx.files().Get([]byte(p)) == nil && tx.waits().Get([]byte(p)) == nil && !c.s.win.pending(p)
 	}
 	return walkTree(ctx, c.s.tree, "", func(p string, kind bus.Kind) error {
 		is := false
