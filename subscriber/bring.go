@@ -104,12 +104,17 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{a.fromRelatives, a.fromWindow, a.fromMain} {
-		if err := step(ctx); err != nil {
-			return err
-		}
+	if err := a.fromRelatives(ctx); err != nil {
+		return err
 	}
-	if err := a.verify(ctx); err != nil {
+	err = a.fromMain(ctx)
+	if err == nil {
+		err = a.verify(ctx)
+	}
+	if isGone(err) && ev.InWindow {
+		err = a.fromWindow(ctx, err)
+	}
+	if err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

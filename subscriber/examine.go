@@ -140,7 +140,7 @@ func (s *session) route(tx *stateTx, ev *bus.Event, st stat) chan *item {
 // channel chooses between a packed request and single objects.
 func (s *session) channel(ev *bus.Event, relatives bool) chan *item {
 	c := &ev.Content
-	if c.Size <= packable && (c.Objects <= 1 || !ev.InWindow && !relatives) {
+	if c.Size <= packable && (c.Objects <= 1 || !relatives) {
 		return s.small
 	}
 	return s.large

@@ -80,3 +80,9 @@ func isBusy(err error) bool {
 	fe := (*bus.FetchError)(nil)
 	return errors.As(err, &fe) && fe.Code == bus.FetchBusy
 }
+
+// isGone says whether the main's file is not what was asked for any more.
+func isGone(err error) bool {
+	fe := (*bus.FetchError)(nil)
+	return errors.As(err, &fe) && fe.Code == bus.FetchGone
+}

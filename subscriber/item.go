@@ -72,7 +72,6 @@ type item struct {
 	seen     stat              // planAdopt: what was hashed
 	manifest []byte            // encoding, if it is at hand
 	old      *objects.Manifest // of what lies at the path, cut by the event's parameters
-	missed   bool              // the window has it no more
 	entries  []index.Entry     // of an index, until the catalog has them
 	blind    error             // why an index cannot be read
 	listing  *listing          // of an index, once the catalog has it; nil when it is blind

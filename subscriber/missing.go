@@ -10,10 +10,17 @@ import (
 	"waptsync/objects"
 )
 
-// fromWindow takes missing objects from the bus's window.
-func (a *assembly) fromWindow(ctx context.Context) error {
-	if !a.ev.InWindow {
-		return nil
+// fromWindow puts together from the bus's window what the main's file is not any
+// more; gone is how the main said so, and returned if the window has it not.
+func (a *assembly) fromWindow(ctx context.Context, gone error) error {
+	// What the main sent was not verified object by object.
+	clear(a.have)
+	a.it.done.Store(0)
+	if err := objects.Check(ctx, a.f, a.m, nil, a.mark); err != nil {
+		return fmt.Errorf("checking what is staged: %w", err)
+	}
+	if _, err := a.markZeroes(true); err != nil {
+		return err
 	}
 	places := make(map[objects.ID][]int)
 	var ids []objects.ID
@@ -26,11 +33,8 @@ func (a *assembly) fromWindow(ctx context.Context) error {
 		}
 		places[o.ID] = append(places[o.ID], i)
 	}
-	if len(ids) == 0 {
-		return nil
-	}
 	var failed error // of our own disk
-	_, err := a.s.r.o.Bus.Window(ctx, a.s.r.o.Share, ids, func(id objects.ID, data []byte) error {
+	missing, err := a.s.r.o.Bus.Window(ctx, a.s.r.o.Share, ids, func(id objects.ID, data []byte) error {
 		a.s.r.received.Add(int64(len(data)))
 		for _, i := range places[id] {
 			if failed = a.put(i, data); failed != nil {
@@ -45,7 +49,12 @@ func (a *assembly) fromWindow(ctx context.Context) error {
 	if err != nil {
 		return linkOr(ctx, err)
 	}
-	return nil
+	if len(missing) > 0 {
+		return gone
+	}
+	a.hashed = 0
+	a.whole.Reset()
+	return a.verify(ctx)
 }
 
 // fromMain fetches what is still missing, several requests at a time, and hashes

@@ -63,11 +63,14 @@ type want struct {
 	ev  bus.Event
 	buf []byte // what came so far of a content in several pieces
 	got bool
+	err error // why the main did not give it
 }
 
-// bringSmall brings and stages contents that fit into one request.
+// bringSmall brings and stages contents that fit into one request. The main's
+// files are asked first: many to a message, where the window has one in each. It
+// has what the main's files are not any more.
 func (s *session) bringSmall(ctx context.Context, items []*item) error {
-	var fromWindow, fromMain []*want
+	var wants []*want
 	for _, it := range items {
 		ev, _, ok := s.win.current(it)
 		if !ok {
@@ -79,20 +82,29 @@ func (s *session) bringSmall(ctx context.Context, items []*item) error {
 			s.failed(it, "staging", err)
 		case ev.Content.Size == 0:
 			s.stageSmall(w, nil)
-		case ev.InWindow && ev.Content.Objects == 1 && !it.missed:
-			fromWindow = append(fromWindow, w)
 		default:
-			fromMain = append(fromMain, w)
+			wants = append(wants, w)
 		}
 	}
-	missed, err := s.readWindow(ctx, fromWindow)
+	err := s.fetchSmall(ctx, wants)
 	if err == nil {
-		err = s.fetchSmall(ctx, append(fromMain, missed...))
+		err = s.readWindow(ctx, wants)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return s.again(ctx, err, wants)
 	}
-	return s.again(ctx, err, append(fromWindow, fromMain...))
+	for _, w := range wants {
+		switch {
+		case w.got:
+		case w.ev.InWindow && w.ev.Content.Objects > 1:
+			if err := send(ctx, s.large, w.it); err != nil {
+				return err
+			}
+		default:
+			s.failed(w.it, "fetching", w.err)
+		}
+	}
+	return nil
 }
 
 // again queues what did not come once more, after a pause: the request failed
@@ -139,21 +151,25 @@ func (s *session) linkWorks() {
 	s.mu.Unlock()
 }
 
-// readWindow takes contents from the bus's window and returns those it has not.
-func (s *session) readWindow(ctx context.Context, wants []*want) (missed []*want, err error) {
-	if len(wants) == 0 {
-		return nil, nil
-	}
-	by := make(map[objects.ID][]*want, len(wants))
-	ids := make([]objects.ID, 0, len(wants))
+// readWindow takes from the bus's window the contents that the main's files are
+// not any more.
+func (s *session) readWindow(ctx context.Context, wants []*want) error {
+	by := make(map[objects.ID][]*want)
+	var ids []objects.ID
 	for _, w := range wants {
+		if w.got || !isGone(w.err) || !w.ev.InWindow || w.ev.Content.Objects != 1 {
+			continue
+		}
 		id := w.ev.Content.Digest
 		if by[id] == nil {
 			ids = append(ids, id)
 		}
 		by[id] = append(by[id], w)
 	}
-	_, err = s.r.o.Bus.Window(ctx, s.r.o.Share, ids, func(id objects.ID, data []byte) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := s.r.o.Bus.Window(ctx, s.r.o.Share, ids, func(id objects.ID, data []byte) error {
 		s.r.received.Add(int64(len(data)))
 		for _, w := range by[id] {
 			s.stageSmall(w, data)
@@ -161,15 +177,9 @@ func (s *session) readWindow(ctx context.Context, wants []*want) (missed []*want
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the window: %w", err)
+		return fmt.Errorf("reading the window: %w", err)
 	}
-	for _, w := range wants {
-		if !w.got {
-			w.it.missed = true
-			missed = append(missed, w)
-		}
-	}
-	return missed, nil
+	return nil
 }
 
 // fetchSmall asks the main for whole contents. Its error is about the request;
@@ -222,18 +232,16 @@ func (s *session) fetchPacked(ctx context.Context, wants []*want) error {
 	return nil
 }
 
-// fetchErrors settles the items of a request that did not come.
+// fetchErrors notes why items of a request did not come.
 func (s *session) fetchErrors(wants []*want, errs []error) {
 	for i, w := range wants {
 		if w.got {
 			continue
 		}
-		err := errs[i]
-		if err == nil {
-			err = errors.New("the main sent less than the content")
+		w.err = errs[i]
+		if w.err == nil {
+			w.err = errors.New("the main sent less than the content")
 		}
-		w.got = true
-		s.failed(w.it, "fetching", err)
 	}
 }
 

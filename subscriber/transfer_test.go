@@ -147,20 +147,26 @@ func TestNextVersionReusesObjects(t *testing.T) {
 	}
 }
 
-func TestWindowIsReadBeforeTheMainsFile(t *testing.T) {
+// A content that an event names and the main's files are not any more comes from
+// the window, of one object and of several.
+func TestWindowGivesWhatTheMainsFileIsNoMore(t *testing.T) {
 	m := startMain(t)
-	m.write("live.wapt", random(900_000))
-	m.write("tiny", random(900))
-	r := newRemote(t, m, "colmar")
-	for _, p := range []string{"live.wapt", "tiny"} {
+	want := map[string][]byte{"live.wapt": random(900_000), "large.wapt": random(5 << 20), "tiny": random(900)}
+	for p, content := range want {
+		m.write(p, content)
 		m.offer(p)
 		e := m.event(p)
 		e.InWindow = true
 		m.append(e)
+		m.write(p, append([]byte("overwritten"), content...))
+		m.event(p) // the main knows, and the event of it is still to come
 	}
+	r := newRemote(t, m, "colmar")
 	r.start()
 	r.reached()
-	r.same()
+	for p, content := range want {
+		r.has(p, content)
+	}
 	if got := m.files.served.Load(); got != 0 {
 		t.Errorf("%d bytes were read from the main's files", got)
 	}
