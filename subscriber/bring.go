@@ -11,9 +11,9 @@ import (
 )
 
 // bring puts a content of several objects together in the stage: from what an
-// interrupted transfer left, from files that resemble it, from the window, and
-// the rest from the main. What was on this host or in the window is verified
-// object by object, and all of it together as a whole.
+// interrupted transfer left, from files that resemble it, the rest from the main,
+// or from the window if the main's file is another by now. It is verified as a
+// whole, and object by object only where that is wrong.
 func (s *session) bring(ctx context.Context, it *item) error {
 	workCtx, ev, ok := s.win.begin(ctx, it)
 	if !ok {
@@ -79,7 +79,7 @@ type assembly struct {
 	have    []bool  // objects that are in the staged file, before the main is asked
 	f       *os.File
 	whole   *objects.Hasher
-	hashed  int64 // bytes of the file that whole has
+	hashed  int64 // bytes of the file that whole has seen
 }
 
 func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
@@ -104,13 +104,7 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	if err := a.fromRelatives(ctx); err != nil {
-		return err
-	}
-	err = a.fromMain(ctx)
-	if err == nil {
-		err = a.verify(ctx)
-	}
+	err = a.gather(ctx)
 	if isGone(err) && ev.InWindow {
 		err = a.fromWindow(ctx, err)
 	}

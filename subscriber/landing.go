@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -17,10 +18,12 @@ const (
 	// directFrom is the length of a span in bytes from which it is written past
 	// the page cache: shorter ones cost a turn of the disk each.
 	directFrom = 256 << 10
-	// keptBlocks bounds the blocks of one content that wait in memory for the
-	// hash, while an earlier one is still to come. Others are read back.
-	keptBlocks = 8
+	// What is less than keptBytes before the hash waits for it in memory.
+	keptBytes = 8 << 20
 )
+
+// errStaging is that the staged file could not be written.
+var errStaging = errors.New("writing to the stage")
 
 // block is a piece of a file in memory, at its place from a multiple of blockSize on.
 type block [blockSize]byte
@@ -41,8 +44,9 @@ type landing struct {
 	mu    sync.Mutex
 	runs  []span         // that are not asked for yet
 	ready map[int64]part // by where they begin
-	kept  int            // parts with a block
-	came  chan struct{}
+	at    int64          // where the hash goes on
+	came  chan struct{}  // something is ready
+	room  chan struct{}  // the hash went on
 }
 
 // part is a run of bytes that is in the file, and in block if that is not nil.
@@ -52,7 +56,7 @@ type part struct {
 }
 
 func newLanding(f *os.File, direct *directFile, missing, there []span) *landing {
-	l := &landing{f: f, direct: direct, runs: missing, ready: make(map[int64]part), came: make(chan struct{}, 1)}
+	l := &landing{f: f, direct: direct, runs: missing, ready: make(map[int64]part), came: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	for _, sp := range there {
 		l.ready[sp.offset] = part{end: sp.offset + sp.length}
 	}
@@ -81,16 +85,16 @@ func (l *landing) next(limit int64) (spans []span) {
 	return spans
 }
 
-// arrived notes that a run is in the file. The block is the landing's from now on.
+// near says whether what lies at offset is to wait in memory for the hash.
+func (l *landing) near(offset, bytes int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return offset-l.at < bytes
+}
+
+// arrived notes that a run is in the file. A block is the landing's from now on.
 func (l *landing) arrived(from, end int64, b *block) {
 	l.mu.Lock()
-	if b != nil && l.kept == keptBlocks {
-		blocks.Put(b)
-		b = nil
-	}
-	if b != nil {
-		l.kept++
-	}
 	l.ready[from] = part{end: end, block: b}
 	l.mu.Unlock()
 	poke(l.came)
@@ -100,14 +104,26 @@ func (l *landing) arrived(from, end int64, b *block) {
 func (l *landing) take(from int64) (part, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.at = from
+	poke(l.room)
 	p, ok := l.ready[from]
 	if ok {
 		delete(l.ready, from)
-		if p.block != nil {
-			l.kept--
-		}
 	}
 	return p, ok
+}
+
+// wait returns when the hash comes near offset. Who reads from this host's disk is
+// faster than all others.
+func (l *landing) wait(ctx context.Context, offset int64) error {
+	for !l.near(offset, keptBytes/2) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.room:
+		}
+	}
+	return nil
 }
 
 // close gives back what memory is left.
@@ -151,6 +167,29 @@ func (f *filler) take(piece []byte) error {
 	return nil
 }
 
+// read takes the span's next bytes from a file, up to the end of a block, and
+// returns how many.
+func (f *filler) read(from io.ReaderAt, at int64) (int64, error) {
+	if f.block == nil {
+		f.block = blocks.Get().(*block)
+	}
+	place := f.next % blockSize
+	n, err := from.ReadAt(f.block[place:min(blockSize, place+f.end-f.next)], at)
+	if n == 0 {
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return 0, err
+	}
+	f.next += int64(n)
+	if f.next%blockSize == 0 || f.next == f.end {
+		err = f.flush()
+	} else {
+		err = nil // one of reading comes again
+	}
+	return int64(n), err
+}
+
 // flush writes what is in the block. It is also for a span that broke off, so
 // that a slow link need not bring it again.
 func (f *filler) flush() error {
@@ -158,21 +197,32 @@ func (f *filler) flush() error {
 	if b == nil {
 		return nil
 	}
-	from, data := f.from, b[f.from%blockSize:]
-	data = data[:f.next-from]
-	if err := f.write(data, from); err != nil {
+	if f.next == f.from {
 		blocks.Put(b)
 		f.block = nil
-		return fmt.Errorf("writing to the stage: %w", err)
+		return nil
 	}
+	from, data := f.from, b[f.from%blockSize:]
+	data = data[:f.next-from]
 	f.block, f.from = nil, f.next
+	keep := f.l.near(from, keptBytes)
+	if err := f.write(data, from, keep); err != nil {
+		blocks.Put(b)
+		return fmt.Errorf("%w: %w", errStaging, err)
+	}
+	if !keep {
+		blocks.Put(b)
+		b = nil
+	}
 	f.l.arrived(from, f.next, b)
 	return nil
 }
 
-// write writes the edges that a direct write cannot have through the page cache.
-func (f *filler) write(data []byte, offset int64) error {
-	if f.direct {
+// write writes directly what is kept in memory, and the rest through the page
+// cache, from which it is hashed then; so are the edges that a direct write
+// cannot have.
+func (f *filler) write(data []byte, offset int64, kept bool) error {
+	if f.direct && kept {
 		head := (directAlign - offset%directAlign) % directAlign
 		if whole := (int64(len(data)) - head) / directAlign * directAlign; whole > 0 {
 			done, err := f.l.direct.writeAt(data[head:head+whole], offset+head)
@@ -188,6 +238,7 @@ func (f *filler) write(data []byte, offset int64) error {
 		}
 	}
 	_, err := f.l.f.WriteAt(data, offset)
+	startWriteback(f.l.f, offset, int64(len(data)))
 	return err
 }
 

@@ -2,7 +2,9 @@ package subscriber
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,13 +15,7 @@ import (
 // fromWindow puts together from the bus's window what the main's file is not any
 // more; gone is how the main said so, and returned if the window has it not.
 func (a *assembly) fromWindow(ctx context.Context, gone error) error {
-	// What the main sent was not verified object by object.
-	clear(a.have)
-	a.it.done.Store(0)
-	if err := objects.Check(ctx, a.f, a.m, nil, a.mark); err != nil {
-		return fmt.Errorf("checking what is staged: %w", err)
-	}
-	if _, err := a.markZeroes(true); err != nil {
+	if _, err := a.recheck(ctx); err != nil {
 		return err
 	}
 	places := make(map[objects.ID][]int)
@@ -52,27 +48,31 @@ func (a *assembly) fromWindow(ctx context.Context, gone error) error {
 	if len(missing) > 0 {
 		return gone
 	}
-	a.hashed = 0
-	a.whole.Reset()
-	return a.verify(ctx)
+	right, err := a.right(ctx)
+	if err == nil && !right {
+		err = gone
+	}
+	return err
 }
 
-// fromMain fetches what is still missing, several requests at a time, and hashes
-// what has come meanwhile.
-func (a *assembly) fromMain(ctx context.Context) error {
-	missing, there := a.runs()
-	if len(missing) == 0 {
+// land puts into the staged file what it lacks: from files that resemble it, and
+// the rest from the main, several requests at a time. Meanwhile it hashes what is
+// there. Nothing is verified but by that.
+func (a *assembly) land(ctx context.Context, k *kin) error {
+	there, own, missing := a.runs(k)
+	if len(own) == 0 && len(missing) == 0 {
 		return nil
 	}
 	direct := a.s.stage.dir.openDirect(a.it.staged)
 	defer direct.close()
 	l := newLanding(a.f, direct, missing, there)
 	defer l.close()
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return l.hash(ctx, a) })
-	both.Go(func() error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return l.hash(ctx, a) })
+	all.Go(func() error {
 		defer close(l.came)
 		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a.copyOwn(ctx, l, own) })
 		for range largeAtOnce {
 			g.Go(func() error {
 				for {
@@ -88,23 +88,76 @@ func (a *assembly) fromMain(ctx context.Context) error {
 		}
 		return g.Wait()
 	})
-	return both.Wait()
+	return all.Wait()
 }
 
-// runs returns what is missing and what is there, objects side by side as one.
-func (a *assembly) runs() (missing, there []span) {
+// ownRun is a run of bytes that a file of this host should have.
+type ownRun struct {
+	span
+	file *os.File
+	at   int64 // where it lies there
+}
+
+// runs says what is in the staged file, what other files have, and what has to
+// be fetched; objects side by side are one run.
+func (a *assembly) runs(k *kin) (there []span, own []ownRun, missing []span) {
 	for i, o := range a.m.Objects {
-		to := &missing
+		size := int64(o.Size)
 		if a.have[i] {
-			to = &there
+			there = extend(there, a.offsets[i], size)
+			continue
 		}
-		if n := len(*to); n > 0 && (*to)[n-1].offset+(*to)[n-1].length == a.offsets[i] {
-			(*to)[n-1].length += int64(o.Size)
-		} else {
-			*to = append(*to, span{a.offsets[i], int64(o.Size)})
+		name, at, n, ok := k.sources.Find(o.ID)
+		if !ok || n != o.Size {
+			missing = extend(missing, a.offsets[i], size)
+			continue
+		}
+		f := k.files[name]
+		if n := len(own); n > 0 {
+			last := &own[n-1]
+			if last.offset+last.length == a.offsets[i] && last.file == f && last.at+last.length == at {
+				last.length += size
+				continue
+			}
+		}
+		own = append(own, ownRun{span{a.offsets[i], size}, f, at})
+	}
+	return there, own, missing
+}
+
+// extend adds a run behind the others.
+func extend(runs []span, offset, length int64) []span {
+	if n := len(runs); n > 0 && runs[n-1].offset+runs[n-1].length == offset {
+		runs[n-1].length += length
+		return runs
+	}
+	return append(runs, span{offset, length})
+}
+
+// copyOwn copies runs from this host's files. What cannot be read is left out:
+// that the whole is wrong then shows.
+func (a *assembly) copyOwn(ctx context.Context, l *landing, own []ownRun) error {
+	for _, run := range own {
+		f := l.filler(run.span)
+		for f.next < f.end {
+			if err := l.wait(ctx, f.next); err != nil {
+				return err
+			}
+			n, err := f.read(run.file, run.at+f.next-run.offset)
+			if errors.Is(err, errStaging) {
+				return err
+			}
+			a.it.done.Add(n)
+			a.s.r.reused.Add(n)
+			if err != nil {
+				break
+			}
+		}
+		if err := f.flush(); err != nil {
+			return err
 		}
 	}
-	return missing, there
+	return nil
 }
 
 // ask makes one request and puts into the file what comes. The bytes are verified
@@ -142,10 +195,6 @@ func (a *assembly) ask(ctx context.Context, l *landing, spans []span) error {
 		if err != nil {
 			return fmt.Errorf("fetching: %w", err)
 		}
-	}
-	if l.direct == nil {
-		first, last := spans[0].offset, spans[len(spans)-1]
-		startWriteback(a.f, first, last.offset+last.length-first)
 	}
 	return nil
 }

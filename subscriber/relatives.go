@@ -87,25 +87,32 @@ func (s *session) relative(tx *stateTx, path string, rec *record, ev *bus.Event)
 	return r
 }
 
-// fromRelatives copies the objects that resembling files have. Whatever is
-// wrong with such a file only means that more has to be fetched.
-func (a *assembly) fromRelatives(ctx context.Context) error {
+// kin is what resembling files on this host have of a content. What it says is a
+// hint: the files may have changed.
+type kin struct {
+	sources objects.Sources
+	files   map[string]*os.File
+}
+
+func (k *kin) close() {
+	for _, f := range k.files {
+		f.Close()
+	}
+}
+
+// kin opens the files that resemble the content. Whatever is wrong with such a
+// file only means that more has to be fetched.
+func (a *assembly) kin(ctx context.Context) (*kin, error) {
+	k := &kin{files: make(map[string]*os.File)}
 	if !slices.Contains(a.have, false) {
-		return nil
+		return k, nil
 	}
 	rels, err := a.s.relatives(a.it, a.ev)
 	if err != nil {
-		return broken("reading the state", err)
+		return nil, broken("reading the state", err)
 	}
 	v := a.s.tree.visit()
 	defer v.close()
-	var sources objects.Sources
-	files := make(map[string]*os.File)
-	defer func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}()
 	recut := int64(maxRecut)
 	for _, r := range rels {
 		f, err := v.openFile(r.path)
@@ -123,45 +130,18 @@ func (a *assembly) fromRelatives(ctx context.Context) error {
 			if m, err = objects.Describe(ctx, f, st.size, a.m.Params, objects.DescribeOptions{}); err != nil {
 				f.Close()
 				if ctx.Err() != nil {
-					return ctx.Err()
+					k.close()
+					return nil, ctx.Err()
 				}
 				continue
 			}
 		}
-		files[r.path] = f
-		sources.Add(r.path, m)
+		k.files[r.path] = f
+		k.sources.Add(r.path, m)
 	}
-	if len(files) == 0 {
-		return nil
-	}
-	return a.copyFrom(ctx, &sources, files)
+	return k, nil
 }
 
 func alike(a, b int64) bool {
 	return a > 0 && a <= relativeTimes*b && b <= relativeTimes*a
-}
-
-func (a *assembly) copyFrom(ctx context.Context, sources *objects.Sources, files map[string]*os.File) error {
-	buf := make([]byte, a.m.Params.Max)
-	for i, o := range a.m.Objects {
-		if a.have[i] {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		name, offset, size, ok := sources.Find(o.ID)
-		if !ok || size != o.Size {
-			continue
-		}
-		data := buf[:size]
-		if _, err := files[name].ReadAt(data, offset); err != nil || objects.Sum(data) != o.ID {
-			continue // the file changed meanwhile
-		}
-		if err := a.put(i, data); err != nil {
-			return err
-		}
-		a.s.r.reused.Add(int64(size))
-	}
-	return nil
 }

@@ -20,23 +20,62 @@ func (a *assembly) hashTo(ctx context.Context, end int64) error {
 	return nil
 }
 
-// verify makes sure that the staged file is what the event names.
-func (a *assembly) verify(ctx context.Context) error {
+// right says whether the staged file is what the event names.
+func (a *assembly) right(ctx context.Context) (bool, error) {
 	if err := a.hashTo(ctx, a.m.Size); err != nil {
+		return false, err
+	}
+	return a.whole.Sum() == a.m.Digest, nil
+}
+
+// recheck finds out which objects of a file that is not right are, and has the
+// whole hashed anew. It returns how many are not.
+func (a *assembly) recheck(ctx context.Context) (wrong int, err error) {
+	a.hashed = 0
+	a.whole.Reset()
+	clear(a.have)
+	a.it.done.Store(0)
+	if err := objects.Check(ctx, a.f, a.m, nil, a.mark); err != nil {
+		return 0, fmt.Errorf("checking what is staged: %w", err)
+	}
+	if _, err := a.markZeroes(true); err != nil {
+		return 0, err
+	}
+	for _, have := range a.have {
+		if !have {
+			wrong++
+		}
+	}
+	return wrong, nil
+}
+
+// gather brings what the staged file lacks and verifies the whole. If that is
+// wrong, it may be for a file of this host which is not what the state says: what
+// is wrong then comes from the main.
+func (a *assembly) gather(ctx context.Context) error {
+	k, err := a.kin(ctx)
+	if err != nil {
 		return err
 	}
-	if a.whole.Sum() == a.m.Digest {
-		return nil
+	defer k.close()
+	for _, from := range []*kin{k, {}} {
+		if err := a.land(ctx, from); err != nil {
+			return err
+		}
+		right, err := a.right(ctx)
+		if err != nil || right {
+			return err
+		}
+		wrong, err := a.recheck(ctx)
+		switch {
+		case err != nil:
+			return err
+		case wrong == 0:
+			return fmt.Errorf("verifying the whole: %w", objects.ErrDigest)
+		case len(from.files) == 0:
+			// The main answers by path and digest, so its file changed meanwhile.
+			return &bus.FetchError{Code: bus.FetchGone, Text: fmt.Sprintf("%d objects came with other bytes than their names say", wrong)}
+		}
 	}
-	// Which objects are wrong is found out again when the transfer goes on; here
-	// it only matters whether one is.
-	good := 0
-	if err := objects.Check(ctx, a.f, a.m, nil, func(int) { good++ }); err != nil {
-		return fmt.Errorf("checking what is staged: %w", err)
-	}
-	if good < len(a.m.Objects) {
-		// The main answers by path and digest, so its file changed meanwhile.
-		return &bus.FetchError{Code: bus.FetchGone, Text: fmt.Sprintf("%d objects came with other bytes than their names say", len(a.m.Objects)-good)}
-	}
-	return fmt.Errorf("verifying the whole: %w", objects.ErrDigest)
+	panic("not reached: the second kin has no files")
 }
