@@ -50,6 +50,7 @@ func (s *session) committer(ctx context.Context) error {
 			if err := s.finish(ctx, b, passed); err != nil {
 				return err
 			}
+			s.r.changed()
 			stored = time.Now()
 		}
 	}

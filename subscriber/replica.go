@@ -47,6 +47,10 @@ type Options struct {
 	// Line, if not nil, says how much of the line to the main contents may use. It
 	// is one for all shares.
 	Line *Line
+	// Changed, if not nil, is called when a Report may say something else than
+	// before, often, and from several goroutines; it must return at once.
+	// Transfers go on without a call.
+	Changed func()
 }
 
 // Replica keeps one share's folder. Its methods may be called concurrently; Run
@@ -194,8 +198,16 @@ func (r *Replica) Stuck(limit time.Duration) error {
 	return r.following.Check("share "+r.o.Share+": the replica", limit)
 }
 
+// changed tells that a report may say something else.
+func (r *Replica) changed() {
+	if r.o.Changed != nil {
+		r.o.Changed()
+	}
+}
+
 // note remembers why a session ended, and logs it when it is news.
 func (r *Replica) note(err error) {
+	defer r.changed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var held *heldError

@@ -118,6 +118,7 @@ func (r *Replica) follow(ctx context.Context) error {
 	r.mu.Lock()
 	r.session, r.trouble, r.held = s, nil, nil
 	r.mu.Unlock()
+	r.changed()
 	defer func() {
 		r.mu.Lock()
 		r.session = nil
@@ -268,6 +269,7 @@ func (s *session) read(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the feed: %w", err)
 		}
+		s.r.changed()
 		items := make([]*item, 0, len(batch))
 		for i := range batch {
 			d := &batch[i]

@@ -97,7 +97,7 @@ func (s *subscribeService) noteVerified(v bus.Verification) {
 	defer s.mu.Unlock()
 	v.Time = time.Now()
 	s.verified = v
-	s.hasNews.Store(true)
+	s.tell()
 }
 
 func (s *subscribeService) lastVerified() bus.Verification {

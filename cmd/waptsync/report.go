@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"waptsync/alive"
 	"waptsync/bus"
 )
 
@@ -15,8 +16,25 @@ const (
 	reportChanged = 2 * time.Second  // between reports while something changes
 	reportQuiet   = 15 * time.Second // between reports while nothing does
 	reportWaiting = 5 * time.Second  // between reports while a share waits for its hours, which the main may change
-	reportLook    = 100 * time.Millisecond
+	// Between looks for changes, while one found something new, and while none
+	// did and nobody told of any: an idle service costs nothing.
+	reportLook = 100 * time.Millisecond
+	reportIdle = alive.Period
 )
+
+// lookAgain has reportAll look for changes.
+func (s *subscribeService) lookAgain() {
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+}
+
+// tell has the main told at once.
+func (s *subscribeService) tell() {
+	s.hasNews.Store(true)
+	s.lookAgain()
+}
 
 // reportAll tells the main about this remote: while something changes every
 // two seconds, at once when a share becomes live, else every 15 seconds.
@@ -25,24 +43,26 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 	if err != nil {
 		s.log.Warn().Err(err).Msg("this host's name is not known; the main's status will not show it")
 	}
-	tick := time.NewTicker(reportLook)
-	defer tick.Stop()
 	var sent time.Time
+	pause := reportLook
+	var seen map[string]bus.ShareReport
 	var last map[string]bus.ShareReport
 	var lastLine *bus.BandwidthReport
 	defer s.reporting.Rest()
 	for {
 		s.reporting.Turn()
-		select {
-		case <-ctx.Done():
+		if !s.awaitLook(ctx, pause) {
 			return
-		case <-tick.C:
 		}
 		if !s.client.Connected() {
 			sent = time.Time{} // the first words on a new connection
 			continue
 		}
 		now := s.reports()
+		pause = reportIdle
+		if !reflect.DeepEqual(now, seen) {
+			pause, seen = reportLook, now
+		}
 		if s.line.passing() && allPassed(now) {
 			s.line.pass(false)
 		}
@@ -52,6 +72,9 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 		due := age >= reportQuiet || s.hasNews.Swap(false) || age >= reportChanged && changed || becameLive(last, now) ||
 			age >= reportWaiting && waits(now)
 		if !due {
+			if changed {
+				pause = max(reportLook, min(pause, reportChanged-age))
+			}
 			continue
 		}
 		report := &bus.Report{Version: s.version, Host: host, Time: time.Now(), Shares: now, Taken: s.taken, Verified: s.lastVerified(), Bandwidth: line}
@@ -62,13 +85,36 @@ func (s *subscribeService) reportAll(ctx context.Context) {
 		if err != nil {
 			s.log.Debug().Err(err).Msg("the report did not reach the main; the next one will say the same")
 		} else if s.line.heed(wish.Bandwidth) {
-			s.hasNews.Store(true)
+			s.tell()
 		}
 		if s.obey(ctx, wish.Orders) {
-			s.hasNews.Store(true)
+			s.tell()
 		}
 		sent, last, lastLine = time.Now(), now, line
 	}
+}
+
+// awaitLook returns when it is time to look for changes: after pause, or when
+// somebody knows of some, but never sooner than reportLook. It returns false when
+// ctx ends.
+func (s *subscribeService) awaitLook(ctx context.Context, pause time.Duration) bool {
+	soonest := time.NewTimer(reportLook)
+	defer soonest.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-soonest.C:
+	}
+	rest := time.NewTimer(pause - reportLook)
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.look:
+	case <-s.client.Changes():
+	case <-rest.C:
+	}
+	return true
 }
 
 // waits says whether a share waits for its hours.

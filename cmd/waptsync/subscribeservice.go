@@ -38,6 +38,7 @@ type subscribeService struct {
 	verifying atomic.Bool
 	working   sync.WaitGroup // for what the main ordered
 	hasNews   atomic.Bool    // the main shall hear at once
+	look      chan struct{}  // a report may say something else
 	reporting alive.Loop
 
 	mu       sync.Mutex
@@ -47,7 +48,7 @@ type subscribeService struct {
 // startSubscribe opens the state and begins to connect; Run then replicates.
 // It does not wait for the main. On an error nothing is left running.
 func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, version string, log zerolog.Logger) (_ *subscribeService, err error) {
-	s := &subscribeService{config: c, version: version, log: log, shares: make(map[string]*subscriber.Replica), fetched: func(time.Duration) {}}
+	s := &subscribeService{config: c, version: version, log: log, shares: make(map[string]*subscriber.Replica), fetched: func(time.Duration) {}, look: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -83,7 +84,7 @@ func (s *subscribeService) openShare(name string) error {
 		Share: name, Dir: c.Dir, State: s.state,
 		Bus:   timedBus{s.client, func(d time.Duration) { s.fetched(d) }},
 		Trash: time.Duration(s.config.Trash), Rescan: time.Duration(s.config.Rescan), MinFree: int64(s.config.MinFree),
-		Logger: s.log, Line: s.line.line,
+		Logger: s.log, Line: s.line.line, Changed: s.lookAgain,
 	}
 	o.DeleteGrace, o.KeepExtra = time.Duration(c.DeleteGrace), c.Adopt == adoptKeep
 	var err error
@@ -205,7 +206,7 @@ func (s *subscribeService) SetBandwidth(in bandwidthRequest) error {
 func (s *subscribeService) setOwn(rule *bandwidth.Rule) error {
 	err := s.line.SetOwn(rule)
 	if err == nil {
-		s.hasNews.Store(true)
+		s.tell()
 	}
 	return err
 }
