@@ -3,7 +3,7 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBIN_DIR = $(shell go env GOPATH)/bin
 
-.PHONY: build test check fuzz soak demo packages picture
+.PHONY: build test check fuzz soak bench demo packages picture
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o waptsync ./cmd/waptsync
@@ -48,6 +48,12 @@ fuzz:
 SOAK ?= 0
 soak:
 	WAPTSYNC_LONG=1 go test -count=1 -timeout 0 -v -run '^TestClientsNeverMissANamedFile$$|^TestAptNeverMissesANamedFile$$' ./test -soak.for=$(SOAK)
+
+# waptsync beside rsync, lsyncd, Syncthing and rclone, where they are installed; as
+# root. The table and the JSON lines go to bench/out. bench/README.md has the flags.
+BENCH ?=
+bench: build
+	go run ./bench -waptsync ./waptsync $(BENCH)
 
 demo:
 	go run ./cmd/waptsync demo

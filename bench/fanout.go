@@ -1,0 +1,116 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"waptsync/bench/table"
+)
+
+// fanout: many remotes make their first copy at once, and then get a new
+// package. What counts is what the main does for each.
+func fanout(ctx context.Context, t *trial) error {
+	remotes := max(2, t.count(t.remotes))
+	size := t.scaled(200e6)
+	if err := t.room(int64(remotes+3) * 2 * size); err != nil {
+		return err
+	}
+	s, err := t.open(size, t.count(2000))
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	s.copies = nil
+	for i := range remotes {
+		if err := s.mirror(filepath.Join(s.dst, fmt.Sprint(i+1))); err != nil {
+			return err
+		}
+	}
+	s.settle()
+	if err := s.first(ctx); err != nil {
+		return err
+	}
+	f, err := s.round(ctx, "", func() error { return nil })
+	if err != nil {
+		return err
+	}
+	w, ours := s.system.(*waptsync)
+	var before int64
+	if ours {
+		if before, err = w.hashed(ctx); err != nil {
+			return err
+		}
+	}
+	fresh := t.count(100e6)
+	more, err := s.round(ctx, "new_", func() error {
+		name := filepath.Join(s.src, packages, "tis-fresh_1.0-0_x64.wapt")
+		if err := s.make.Package(name, bytes.NewReader(s.make.Data(fresh))); err != nil {
+			return err
+		}
+		return s.make.Index(filepath.Join(s.src, packages))
+	})
+	if err != nil {
+		return err
+	}
+	f = append(append(f, more...), table.Figure{Name: "new_MB", Value: mega(int64(fresh))})
+	if ours {
+		after, err := w.hashed(ctx)
+		if err != nil {
+			return err
+		}
+		f = append(f, table.Figure{Name: "new_hashed_MB", Value: mega(after - before)})
+	}
+	_, rss := s.procs["main"].usage()
+	t.emit(t.workload.name, append(f, table.Figure{Name: "main_rss_MB", Value: mega(rss)}, table.Figure{Name: "remotes", Value: float64(remotes)})...)
+	return nil
+}
+
+// round does something to the source, and brings all remotes level: those of
+// single runs by another run of each.
+func (s *scene) round(ctx context.Context, prefix string, do func() error) ([]table.Figure, error) {
+	wire, err := s.pair.Wire()
+	if err != nil {
+		return nil, err
+	}
+	main := s.procs["main"]
+	cpu, _ := main.usage()
+	if err := do(); err != nil {
+		return nil, err
+	}
+	since := time.Now()
+	for i, m := range s.copies {
+		as := fmt.Sprintf("remote-%d", i+1)
+		if s.procs[as] != nil {
+			if !s.kind.oneShot {
+				continue
+			}
+			s.stop(as)
+		}
+		if err := s.system.(fanOut).startNext(ctx, i+1, m.folder); err != nil {
+			return nil, err
+		}
+	}
+	took, err := s.level(ctx, since)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.finish(ctx); err != nil {
+		return nil, err
+	}
+	worked, _ := main.usage()
+	after, err := s.pair.Wire()
+	if err != nil {
+		return nil, err
+	}
+	each := 1 / float64(len(s.copies))
+	return []table.Figure{
+		{Name: prefix + "seconds", Value: took.Seconds()},
+		{Name: prefix + "main_cpu_ms_per_remote", Value: (worked - cpu) * 1e3 * each},
+		{Name: prefix + "wire_MB_per_remote", Value: mega(after.Less(wire).Bytes()) * each},
+	}, nil
+}
