@@ -113,6 +113,54 @@ func TestUnmountedMainIsHeld(t *testing.T) {
 	t.Logf("done %d times, each with a running and a starting main; equal %v after the disk's return at most", rounds, longest.Round(time.Millisecond))
 }
 
+// TestFailedDiskOfTheMain lets the disk of a main's folder fail while the main
+// runs, and before it starts; another disk with the same content takes its
+// place. The remote keeps all, and the main goes on by itself.
+func TestFailedDiskOfTheMain(t *testing.T) {
+	if !long() {
+		t.Skip("WAPTSYNC_LONG=1 runs it")
+	}
+	rng := newRandom(t)
+	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
+	disk := newPowerDisk(t, m.dir("wapt"))
+	check(t, os.Remove(filepath.Join(disk.at, "lost+found")))
+	repo := newRepository(t, rng, m.dir("wapt"), "")
+	for i := range 30 {
+		repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", 20_000)
+	}
+	repo.index()
+	m.start()
+	m.admit(r)
+	r.start()
+	trees := &comparison{bumps: 5}
+	trees.wait(t, time.Minute, m, r)
+	rounds := scaled(1, 1, 5)
+	var longest time.Duration
+	for i := range rounds {
+		for _, running := range []bool{true, false} {
+			check(t, tool("sync", "--file-system", disk.at))
+			if !running {
+				m.stop()
+				disk.restore(disk.fail()) // so that nothing of it is in memory
+			}
+			var held image
+			keeps(t, "a failed disk", r.dir("wapt"), func() {
+				held = disk.fail()
+				if !running {
+					m.launch()
+				}
+			})
+			disk.replace(held)
+			begin := time.Now()
+			repo.add(fmt.Sprintf("tis-more%02d", i), fmt.Sprint("1-", running), 20_000)
+			repo.index()
+			trees.wait(t, 2*time.Minute, m, r)
+			longest = max(longest, time.Since(begin))
+		}
+	}
+	t.Logf("done %d times, each with a running and a starting main; equal %v after the new disk was there at most", rounds, longest.Round(time.Millisecond))
+}
+
 // TestMassDeletionWaitsForApproval deletes most of a main's files, running and
 // stopped: the remote keeps them until an administrator says that it is meant.
 func TestMassDeletionWaitsForApproval(t *testing.T) {

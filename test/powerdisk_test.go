@@ -47,6 +47,7 @@ type medium struct {
 	stable  image // what was flushed
 	pending []diskWrite
 	flushed int
+	failed  bool // every read, write and flush is an input/output error
 }
 
 // image holds blocks by their number; a block that was never written is not
@@ -133,6 +134,24 @@ func (d *powerDisk) cut(rng *random) (held image, lost int) {
 	return held, lost
 }
 
+// fail makes the disk one that answers nothing any more, and takes what it held.
+func (d *powerDisk) fail() (held image) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failed = true
+	return maps.Clone(d.now)
+}
+
+// replace mounts another disk with that content in the place of a failed one,
+// which whoever uses it keeps.
+func (d *powerDisk) replace(held image) {
+	d.t.Helper()
+	check(d.t, tool("umount", "--lazy", d.at))
+	d.gone()
+	d.medium = newMedium(d.t, held)
+	d.mount()
+}
+
 // restore mounts the disk with what it held after a cut. Nobody may use it.
 func (d *powerDisk) restore(held image) {
 	d.t.Helper()
@@ -204,6 +223,12 @@ func (m *medium) answer(op uint32, in []byte) ([]byte, unix.Errno) {
 			uint32(unix.S_IFREG|0o600), uint32(1), [3]uint32{}, uint32(diskBlock), uint32(0)), 0
 	case fuseOpen:
 		return packed(uint64(0), uint32(0), uint32(0)), 0
+	case fuseRead, fuseWrite, fuseFsync:
+		if m.failed {
+			return nil, unix.EIO
+		}
+	}
+	switch op {
 	case fuseRead:
 		return m.read(u64(8), u32(16)), 0
 	case fuseWrite:
