@@ -2,8 +2,8 @@
 // manager's watchdog.
 //
 // A loop that must never stand still takes a turn at least every [Period], also
-// when it has nothing to do, and more often in what takes long. So a deadlock, a
-// lost wake-up and a disk that does not answer look the same: no turn is taken.
+// when it has nothing to do, and more often in what takes long. So a deadlock and a
+// call that does not return look the same: no turn is taken.
 package alive
 
 import (

@@ -163,8 +163,8 @@ func (p *Publisher) waitFolder(ctx context.Context) (*folder, error) {
 }
 
 // Stuck returns an error when nothing has gone on for longer than limit in what
-// decides or in what stores events: a deadlock, or a disk that does not answer.
-// An idle share, and one whose folder is missing, is not stuck.
+// decides or in what stores events. An idle share, and one whose folder is missing,
+// is not stuck, nor is one whose hashers wait for a disk.
 func (p *Publisher) Stuck(limit time.Duration) error {
 	return errors.Join(
 		p.following.Check("share "+p.o.Share+": the publisher", limit),

@@ -192,8 +192,8 @@ func (r *Replica) Run(ctx context.Context) error {
 }
 
 // Stuck returns an error when nothing has gone on for longer than limit in what
-// makes changes visible: a deadlock, or a disk that does not answer. A share that
-// is idle, held or without its main is not stuck.
+// makes changes visible. A share that is idle, held or without its main is not
+// stuck, nor is one whose transfers wait for a disk.
 func (r *Replica) Stuck(limit time.Duration) error {
 	return r.following.Check("share "+r.o.Share+": the replica", limit)
 }
