@@ -73,6 +73,9 @@ func fanout(ctx context.Context, t *trial) error {
 // round does something to the source, and brings all remotes level: those of
 // single runs by another run of each.
 func (s *scene) round(ctx context.Context, prefix string, do func() error) ([]table.Figure, error) {
+	if err := nextSecond(ctx); err != nil {
+		return nil, err
+	}
 	wire, err := s.pair.Wire()
 	if err != nil {
 		return nil, err

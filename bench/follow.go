@@ -156,9 +156,19 @@ func rewrite(ctx context.Context, t *trial) error {
 	return nil
 }
 
+// nextSecond waits for the clock's next second. rsync takes a file of the same
+// size and second for the same, and administrators are not that fast.
+func nextSecond(ctx context.Context) error {
+	now := time.Now()
+	return sleep(ctx, now.Truncate(time.Second).Add(1050*time.Millisecond).Sub(now))
+}
+
 // change does something to the source and measures until all is level: the
 // seconds from its end on, bytes and processor time from its beginning on.
 func (s *scene) change(ctx context.Context, do func() error) ([]table.Figure, error) {
+	if err := nextSecond(ctx); err != nil {
+		return nil, err
+	}
 	before, err := s.pair.Wire()
 	if err != nil {
 		return nil, err

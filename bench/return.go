@@ -28,6 +28,9 @@ func catchup(ctx context.Context, t *trial) error {
 		return err
 	}
 	s.stop("remote")
+	if err := nextSecond(ctx); err != nil {
+		return err
+	}
 	for range 4 {
 		for _, p := range paths[:n/2] {
 			if err := s.make.Rewrite(p); err != nil {

@@ -62,7 +62,7 @@ func (y *syncthing) configure(ctx context.Context) error {
 	}
 	ids := make(map[string]string)
 	for _, side := range []string{"main", "remote"} {
-		if _, err := output(ctx, y.pair.Main, "", y.trial.syncthing, "generate", "--home="+y.home(side), "--no-port-probing"); err != nil {
+		if _, err := output(ctx, y.pair.Main, "", y.trial.syncthing, "generate", "--home="+y.home(side)); err != nil {
 			return err
 		}
 		b, err := os.ReadFile(filepath.Join(y.home(side), "config.xml"))
