@@ -17,6 +17,7 @@ import (
 const (
 	md5A    = "0123456789abcdef0123456789abcdef"
 	sha256A = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+	sha256B = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 )
 
 const waptStanza = `package           : tis-firefox-esr
@@ -103,11 +104,21 @@ func TestReadTellsWhatIsNamed(t *testing.T) {
 	flat := "Package: hello\nFilename: ./hello_1_amd64.deb\nSize: 10\nSHA256: " + sha256A + "\n"
 	sources := "Package: hello\nDirectory: pool/main/h\nFiles:\n " + md5A + " 3 hello_1.dsc\n " + md5A + " 4 hello_1.tar.xz\nChecksums-Sha256:\n " + sha256A + " 3 hello_1.dsc\n"
 	release := "Origin: x\nMD5Sum:\n " + md5A + " 9 main/binary-amd64/Packages\nSHA1:\n 11 9 main/binary-amd64/Packages\nSHA256:\n " + sha256A + " 9 main/binary-amd64/Packages\n " + sha256A + " 5 main/binary-amd64/Packages.gz\n " + sha256A + " 7 Release\n"
+	sha512A := strings.Repeat(sha256A, 2)
+	byHash := "SHA256:\n " + sha256A + " 9 main/binary-amd64/Packages\nSHA512:\n " + sha512A + " 9 main/binary-amd64/Packages\n " + strings.Repeat(sha256B, 2) + " 8 main/binary-amd64/Packages.xz\n"
 	tests := []struct {
 		name, path string
 		data       []byte
 		want       []string
 	}{
+		{"Release by digest", "debian/dists/stable/Release", []byte("Acquire-By-Hash: yes\n" + byHash), []string{
+			"debian/dists/stable/main/binary-amd64/Packages sha256=00112233 optional",
+			"debian/dists/stable/main/binary-amd64/Packages.xz optional",
+			"debian/dists/stable/main/binary-amd64/by-hash/SHA256/" + sha256A + " sha256=00112233 optional",
+			"debian/dists/stable/main/binary-amd64/by-hash/SHA512/" + sha512A + " sha256=00112233 optional",
+			"debian/dists/stable/main/binary-amd64/by-hash/SHA512/" + strings.Repeat(sha256B, 2) + " optional"}},
+		{"Release that says no", "dists/stable/Release", []byte(byHash + "Acquire-By-Hash: no\n"), []string{
+			"dists/stable/main/binary-amd64/Packages sha256=00112233 optional", "dists/stable/main/binary-amd64/Packages.xz optional"}},
 		{"WAPT", "Packages", zipped(t, "Packages", waptStanza), []string{
 			"tis-firefox-esr_62.0-0_PROD_fr_0123456789abcdef0123456789abcdef.wapt md5=01234567", "tis-7zip_1_all.wapt md5=01234567"}},
 		{"WAPT in a folder", "sub/Packages", zipped(t, "Packages", waptStanza), []string{

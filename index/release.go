@@ -1,29 +1,37 @@
 package index
 
 import (
+	"encoding/hex"
+	"path"
 	"strings"
 )
 
 // readRelease reads the checksums of Debian's Release, and of InRelease, which
-// is the same text within a clear signature (RFC 9580, section 7). Only MD5Sum
-// and SHA256 are read; every name is optional, and relative to the folder. What it
-// says of itself is left out.
+// is the same text within a clear signature (RFC 9580, section 7). Every name is
+// optional, and relative to the folder. What it says of itself is left out. With
+// "Acquire-By-Hash: yes" the names by digest count as named too: apt asks for the
+// one of the strongest digest first, and takes what stands under the plain name,
+// of a later Release perhaps, where that is missing.
 func readRelease(l *lines, folder string) ([]Entry, error) {
-	var (
-		out    []Entry
-		byPath = map[string]int{}
-		in     bool
-		known  bool
-	)
+	r := release{byPath: map[string]int{}}
+	section, known, byHash := "", false, false
 	for l.Scan() {
 		line := strings.TrimRight(l.Text(), "\r ")
 		if !strings.HasPrefix(line, " ") {
-			key, _, _ := strings.Cut(line, ":")
-			in = key == "SHA256" || key == "MD5Sum"
-			known = known || in
+			key, value, _ := strings.Cut(line, ":")
+			section = ""
+			switch key {
+			case "MD5Sum", "SHA256":
+				known = true
+				section = key
+			case "SHA512":
+				section = key
+			case "Acquire-By-Hash":
+				byHash = strings.TrimSpace(value) == "yes"
+			}
 			continue
 		}
-		if !in {
+		if section == "" {
 			continue
 		}
 		f := strings.Fields(line)
@@ -39,16 +47,14 @@ func readRelease(l *lines, folder string) ([]Entry, error) {
 		if err := e.fill(folder, f[2], f[1], l); err != nil {
 			return nil, err
 		}
-		i, ok := byPath[e.Path]
-		if !ok {
-			if len(out) >= MaxEntries {
-				return nil, l.fault("more than %d files named", MaxEntries)
-			}
-			i = len(out)
-			byPath[e.Path] = i
-			out = append(out, e)
+		i, err := r.add(e, l)
+		if err != nil {
+			return nil, err
 		}
-		out[i].digest(f[0])
+		r.entries[i].digest(f[0])
+		if _, err := hex.DecodeString(f[0]); err == nil && section != "MD5Sum" {
+			r.sums = append(r.sums, sum{i, section, f[0]})
+		}
 	}
 	if err := l.Err(); err != nil {
 		return nil, l.fault("%w", err)
@@ -56,5 +62,43 @@ func readRelease(l *lines, folder string) ([]Entry, error) {
 	if !known {
 		return nil, l.fault("%w: neither SHA256 nor MD5Sum in a Release file", ErrUnknown)
 	}
-	return out, nil
+	if byHash {
+		for _, s := range r.sums {
+			e := r.entries[s.entry]
+			e.Path = path.Join(dir(e.Path), "by-hash", s.section, s.hex)
+			if len(e.Path) > maxPathBytes {
+				continue // no file can be called so
+			}
+			if _, err := r.add(e, l); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r.entries, nil
+}
+
+// release is what a Release file names.
+type release struct {
+	entries []Entry
+	byPath  map[string]int
+	sums    []sum
+}
+
+// sum is a digest of an entry, in the words of the file.
+type sum struct {
+	entry        int
+	section, hex string
+}
+
+// add returns the place of the entry of that path.
+func (r *release) add(e Entry, l *lines) (int, error) {
+	if i, ok := r.byPath[e.Path]; ok {
+		return i, nil
+	}
+	if len(r.entries) >= MaxEntries {
+		return 0, l.fault("more than %d files named", MaxEntries)
+	}
+	r.byPath[e.Path] = len(r.entries)
+	r.entries = append(r.entries, e)
+	return len(r.entries) - 1, nil
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // DefaultPatterns are the base names of files that are taken for an index:
-// WAPT's and Debian's. A by-hash name is content-addressed and needs no rule.
+// WAPT's and Debian's. What lies under by-hash is named by Release, and is no
+// index itself.
 var DefaultPatterns = []string{
 	"Packages", "Packages.gz", "Packages.xz",
 	"Sources", "Sources.gz", "Sources.xz",

@@ -135,7 +135,9 @@ func (a *archive) stanzas() []byte {
 
 func (a *archive) release(dist string) []byte {
 	a.t.Helper()
-	args := []string{"-o", "APT::FTPArchive::Release::Suite=stable", "-o", "APT::FTPArchive::Release::Components=main",
+	// SHA256 is the strongest digest of Debian's own Release files, so it is the one
+	// that apt asks for by name.
+	args := []string{"-o", "APT::FTPArchive::Release::SHA512=false", "-o", "APT::FTPArchive::Release::Suite=stable", "-o", "APT::FTPArchive::Release::Components=main",
 		"-o", "APT::FTPArchive::Release::Architectures=amd64"}
 	if !a.itself {
 		args = append(args, "-o", "APT::FTPArchive::Release::Default-Patterns=false",

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type aptTally struct {
 	mu        sync.Mutex
 	updates   int            // apt-get update that found nothing wrong
 	downloads int            // packages that apt fetched and found right
+	vain      int            // updates in which an index was not there by its digest
 	releases  map[string]int // different Release files seen, by client
 	meanwhile map[string]int // troubles while Release changed, by kind
 	failures  map[string]int // troubles while it did not
@@ -42,11 +44,13 @@ func (c *aptTally) String() string {
 	for _, k := range c.releases {
 		n += k
 	}
-	return fmt.Sprintf("%d apt-get update, %d packages by apt-get download, %d different Release files seen by %d clients\n\twhile Release changed%s\n\twhile it did not%s",
-		c.updates, c.downloads, n, len(c.releases), list(c.meanwhile), list(c.failures))
+	return fmt.Sprintf("%d apt-get update, %d packages by apt-get download, %d different Release files seen by %d clients; an index was not there by its digest %d times\n\twhile Release changed%s\n\twhile it did not%s",
+		c.updates, c.downloads, n, len(c.releases), c.vain, list(c.meanwhile), list(c.failures))
 }
 
 const aptMismatch = "hash-sum mismatch"
+
+var ignoredIndex = regexp.MustCompile(`(?m)^Ign:.* Packages$`)
 
 // aptClient is apt with a state of its own.
 type aptClient struct {
@@ -143,6 +147,12 @@ func (a *aptClient) apt(ctx context.Context, args ...string) (kind, what string)
 	cmd.Dir = filepath.Join(a.dir, "got")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "APT_CONFIG=" + filepath.Join(a.dir, "apt.conf")}
 	out, err := cmd.CombinedOutput()
+	// apt then takes what stands under the plain name.
+	if a.byHash && args[0] == "update" && ignoredIndex.Match(out) {
+		a.tally.mu.Lock()
+		a.tally.vain++
+		a.tally.mu.Unlock()
+	}
 	if err == nil {
 		return "", ""
 	}

@@ -80,6 +80,9 @@ func runApt(t *testing.T, byHash, itself bool) {
 	for _, e := range seen.examples {
 		t.Error(e)
 	}
+	if byHash && seen.vain > seen.updates/10 {
+		t.Errorf("%d of %d updates did not find an index by its digest", seen.vain, seen.updates)
+	}
 	if seen.updates < 5 {
 		t.Errorf("only %d updates went through", seen.updates)
 	}
