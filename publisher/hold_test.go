@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"waptsync/bus"
 )
@@ -108,7 +109,8 @@ func TestHoldEndsWhenWhatVanishedIsBack(t *testing.T) {
 func TestRenamedFolderIsNoMassDeletion(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		t.Run(map[bool]string{true: "live", false: "while stopped"}[live], func(t *testing.T) {
-			r := newRig(t)
+			// In this time the new names have to be found, on a busy machine too.
+			r := newRig(t, func(o *Options) { o.DeleteDelay = 3 * time.Second })
 			r.fill("dir", 150)
 			r.startLive()
 			r.converges()
