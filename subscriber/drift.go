@@ -12,6 +12,26 @@ import (
 // compareStep is how many paths are compared between two looks at the state.
 const compareStep = 1024
 
+// A step of the comparison is followed by a pause of restTimes its own time, at
+// most mostRest: nobody waits for it, and a service that is idle costs nothing. A
+// million paths take some minutes so.
+const (
+	restTimes = 50
+	mostRest  = time.Second
+)
+
+// rest pauses after a step of the comparison that began then.
+func rest(ctx context.Context, began time.Time) error {
+	t := time.NewTimer(min(restTimes*time.Since(began), mostRest))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
 // watchTree compares the folder with what it should be: after a reconcile's last
 // event with what the main has, else when it has caught up, and again from time
 // to time. It suspects only; what to do is decided under the commit lock.
@@ -142,9 +162,7 @@ func (s *session) healDrift(ctx context.Context) error {
 func (s *session) compareRecords(ctx context.Context) error {
 	last, more := "", true
 	for more {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		began := time.Now()
 		var recs []record
 		err := s.r.state.view(func(tx *stateTx) error {
 			last, more = tx.walkRecords(last, compareStep, func(_ string, r record) { recs = append(recs, r) })
@@ -162,6 +180,9 @@ func (s *session) compareRecords(ctx context.Context) error {
 		}
 		v.close()
 		if err := s.heal(suspects); err != nil {
+			return err
+		}
+		if err := rest(ctx, began); err != nil {
 			return err
 		}
 	}
@@ -232,7 +253,7 @@ func (s *session) heal(suspects []string) error {
 // findExtra moves what the state does not know to the trash.
 func (s *session) findExtra(ctx context.Context) error {
 	s.left.Store(false)
-	return s.dispose(ctx, func(tx *stateTx, p string) bool {
+	return s.dispose(ctx, rest, func(tx *stateTx, p string) bool {
 		if tx.files().Get([]byte(p)) != nil || tx.waits().Get([]byte(p)) != nil {
 			return false
 		}
@@ -244,14 +265,16 @@ func (s *session) findExtra(ctx context.Context) error {
 }
 
 // dispose walks the share and moves to the trash what should not be there;
-// directories that are empty then are removed. gone counts what went.
-func (s *session) dispose(ctx context.Context, extra func(tx *stateTx, p string) bool, gone func(n int64)) error {
+// directories that are empty then are removed. rest is called between steps, gone
+// with how many went.
+func (s *session) dispose(ctx context.Context, rest func(context.Context, time.Time) error, extra func(tx *stateTx, p string) bool, gone func(n int64)) error {
 	type found struct {
 		path string
 		kind bus.Kind
 	}
 	var seen []found
 	total := int64(0)
+	began := time.Now()
 	s.kept = 0
 	flush := func() error {
 		var suspects []string
@@ -276,7 +299,12 @@ func (s *session) dispose(ctx context.Context, extra func(tx *stateTx, p string)
 		if len(seen) < compareStep {
 			return nil
 		}
-		return flush()
+		if err := flush(); err != nil {
+			return err
+		}
+		err := rest(ctx, began)
+		began = time.Now()
+		return err
 	})
 	if err == nil {
 		err = flush()

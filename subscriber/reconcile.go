@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"waptsync/bus"
 )
@@ -17,7 +18,7 @@ func (s *session) removeUnconfirmed(ctx context.Context) error {
 	if err := s.removeIndexes(extra); err != nil {
 		return err
 	}
-	err := s.dispose(ctx, extra, func(n int64) {
+	err := s.dispose(ctx, func(ctx context.Context, _ time.Time) error { return ctx.Err() }, extra, func(n int64) {
 		s.r.log.Warn().Int64("paths", n).Msg("the main does not have what was here; moved to the trash")
 	})
 	if err != nil {
