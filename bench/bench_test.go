@@ -161,6 +161,27 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to come so far")
+	}
+	if _, err := exec.LookPath("tc"); err != nil {
+		t.Skip(err)
+	}
+	for _, c := range []struct{ args, fault string }{
+		{"-waptsync /nowhere/waptsync -only big", "/nowhere/waptsync"},
+		{"-systems syncthing -syncthing /nowhere/syncthing -waptsync /bin/true -only big", "no system"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			var progress bytes.Buffer
+			code := run(t.Context(), append(strings.Fields(c.args), "-work", t.TempDir(), "-out", t.TempDir()), io.Discard, &progress)
+			if code != 1 || !strings.Contains(progress.String(), c.fault) {
+				t.Errorf("ended with %d and said %s", code, progress.Bytes())
+			}
+		})
+	}
+}
+
 // TestSmoke runs workloads of every kind at a tiny scale: that they work, not
 // how fast.
 func TestSmoke(t *testing.T) {
@@ -179,7 +200,7 @@ func TestSmoke(t *testing.T) {
 	if limiting != nil {
 		t.Skip(limiting)
 	}
-	only := "floor,upgrade,thin,fanout,scale"
+	only := "floor,fanout,scale"
 	if os.Getenv("WAPTSYNC_LONG") == "1" {
 		only = "" // all, releases from the module proxy too
 	}
@@ -204,7 +225,7 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	for _, want := range []string{"| big | seconds |", "| upgrade | usable_s |", "| thin | payload_pct |", "| fanout | new_hashed_MB |", "| scale 200 | restart_s |"} {
+	for _, want := range []string{"| big | seconds |", "| fanout | new_hashed_MB |", "| scale 200 | restart_s |"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q", want)
 		}

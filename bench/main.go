@@ -91,17 +91,14 @@ func measure(ctx context.Context, o *options, stderr io.Writer) ([]table.Row, er
 			return nil, fmt.Errorf("building waptsync (-waptsync names a binary instead): %w: %s", err, out)
 		}
 	}
+	if _, err := exec.LookPath(o.waptsync); err != nil {
+		return nil, fmt.Errorf("looking for the binary under test: %w", err)
+	}
 	present, err := pick(kinds(o), o.systems)
 	if err != nil {
 		return nil, err
 	}
-	pair, err := link.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer pair.Close()
-	fmt.Fprintf(stderr, "bench: %s, %d cores, %s, scale %v\n", version(o.waptsync), runtime.NumCPU(), runtime.GOARCH, o.scale)
-	s := &session{options: o, pair: pair, work: work, progress: stderr}
+	s := &session{options: o, work: work, progress: stderr}
 	for _, k := range present {
 		if p := k.missing(); p != "" {
 			fmt.Fprintf(stderr, "bench: %s is left out: %q is not installed\n", k.name, p)
@@ -109,7 +106,16 @@ func measure(ctx context.Context, o *options, stderr io.Writer) ([]table.Row, er
 		}
 		s.kinds = append(s.kinds, k)
 	}
-	return s.rows, s.all(ctx)
+	if len(s.kinds) == 0 {
+		return nil, errors.New("no system to measure is installed")
+	}
+	if s.pair, err = link.Open(); err != nil {
+		return nil, err
+	}
+	defer s.pair.Close()
+	fmt.Fprintf(stderr, "bench: %s, %d cores, %s, scale %v\n", version(o.waptsync), runtime.NumCPU(), runtime.GOARCH, o.scale)
+	err = s.all(ctx)
+	return s.rows, err
 }
 
 // session is one run of the bench.
