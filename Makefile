@@ -9,7 +9,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o waptsync ./cmd/waptsync
 
 test:
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 # Formatting, vet, staticcheck and known vulnerabilities. A tool or a database
 # that cannot be had is said, not failed: what it would have found stays open.
