@@ -56,3 +56,20 @@ func alignedBlock() *block {
 	skip := -uintptr(unsafe.Pointer(&room[0])) % directAlign
 	return (*block)(room[skip:])
 }
+
+// topDir is EXT4_TOPDIR_FL, "T" of chattr(1).
+const topDir = 0x20000
+
+// spread has the file system place what is made in the folder, each folder on its
+// own, where there is room, as ext4 does for the folders at its top. It returns
+// false where that is not to be had.
+func (f *folder) spread() bool {
+	flags, err := unix.IoctlGetUint32(f.fd(), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return false
+	}
+	if flags&topDir != 0 {
+		return true
+	}
+	return unix.IoctlSetPointerInt(f.fd(), unix.FS_IOC_SETFLAGS, int(flags|topDir)) == nil
+}

@@ -15,3 +15,5 @@ func (d *directFile) writeAt([]byte, int64) (bool, error) { return false, nil }
 func (d *directFile) close() {}
 
 func alignedBlock() *block { return new(block) }
+
+func (f *folder) spread() bool { return false }

@@ -55,7 +55,25 @@ func (s *stage) beginJournal(ops []*op) error {
 	if err == nil {
 		err = s.dir.sync()
 	}
+	synced := make(map[string]bool)
+	for _, m := range moves {
+		bay, _ := split(m.staged)
+		if bay == "" || synced[bay] || err != nil {
+			continue
+		}
+		synced[bay] = true
+		err = s.syncBay(bay)
+	}
 	return err
+}
+
+func (s *stage) syncBay(name string) error {
+	bay, err := s.dir.child(name)
+	if err != nil {
+		return err
+	}
+	defer bay.close()
+	return bay.sync()
 }
 
 // endJournal removes the journal: what it names is durable. Should it come back
@@ -91,7 +109,7 @@ func decodeJournal(b []byte) ([]move, error) {
 	for ; count > 0 && !d.bad; count-- {
 		m := move{staged: string(d.sized()), inode: d.uvarint(), size: d.varint()}
 		m.path = string(d.sized())
-		if !d.bad && bus.ValidPath(m.path) == nil && !strings.ContainsRune(m.staged, '/') {
+		if !d.bad && bus.ValidPath(m.path) == nil && fs.ValidPath(m.staged) && strings.Count(m.staged, "/") <= 1 {
 			moves = append(moves, m)
 		}
 	}

@@ -10,9 +10,8 @@ import (
 	"waptsync/objects"
 )
 
-// landFile opens a staged file of a real folder, and a second one for direct
-// writes, or none.
-func landFile(t *testing.T, direct bool) (*os.File, *directFile) {
+// testFolder opens a folder of the test's own.
+func testFolder(t *testing.T) *folder {
 	t.Helper()
 	root, err := os.OpenRoot(t.TempDir())
 	must(t, err)
@@ -20,6 +19,14 @@ func landFile(t *testing.T, direct bool) (*os.File, *directFile) {
 	dir, err := openTop(root)
 	must(t, err)
 	t.Cleanup(dir.close)
+	return dir
+}
+
+// landFile opens a staged file of a real folder, and a second one for direct
+// writes, or none.
+func landFile(t *testing.T, direct bool) (*os.File, *directFile) {
+	t.Helper()
+	dir := testFolder(t)
 	f, err := dir.openStaged("part")
 	must(t, err)
 	t.Cleanup(func() { f.Close() })

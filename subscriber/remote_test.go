@@ -217,14 +217,12 @@ func (r *testRemote) same() {
 // clean fails if the stage keeps anything but transfers that may go on.
 func (r *testRemote) clean() {
 	r.t.Helper()
-	entries, err := os.ReadDir(filepath.Join(r.dir, hidden, stageName))
-	must(r.t, err)
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), partEnd) && r.parts {
-			continue
+	must(r.t, filepath.WalkDir(filepath.Join(r.dir, hidden, stageName), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && !(strings.HasSuffix(path, partEnd) && r.parts) {
+			r.t.Errorf("the stage still has %q", path)
 		}
-		r.t.Errorf("the stage still has %q", e.Name())
-	}
+		return err
+	}))
 }
 
 // has waits until a file of the remote has a content.

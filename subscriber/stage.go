@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/rand/v2"
+	"path"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"waptsync/bus"
 	"waptsync/objects"
 )
 
@@ -34,8 +36,13 @@ const (
 // system so that a rename brings them in.
 type stage struct {
 	dir  *folder
-	next atomic.Uint64
 	disk disk
+
+	mu   sync.Mutex
+	next uint64   // number of the last name
+	left int      // names that the bay may still get
+	bay  string   // folder of new names, "" for the stage itself
+	old  []string // bays to be removed when they are empty
 }
 
 // openStage opens the stage, and clears it from what a predecessor left, except
@@ -85,11 +92,28 @@ func (s *stage) clear(now time.Time) error {
 		if strings.HasSuffix(name, partEnd) && now.Sub(time.Unix(0, st.mtime)) < partAge {
 			return nil
 		}
-		if err := s.dir.unlink(name); err != nil {
+		if st.kind == bus.KindDir {
+			err = s.clearBay(name)
+		} else {
+			err = s.dir.unlink(name)
+		}
+		if err != nil {
 			return fmt.Errorf("clearing the stage: %w", err)
 		}
 		return nil
 	})
+}
+
+func (s *stage) clearBay(name string) error {
+	bay, err := s.dir.child(name)
+	if err != nil {
+		return err
+	}
+	defer bay.close()
+	if err := eachName(bay, bay.unlink); err != nil {
+		return err
+	}
+	return s.dir.rmdir(name)
 }
 
 // eachName calls fn for the names of a folder, a few at a time.
@@ -116,9 +140,49 @@ func eachName(f *folder, fn func(name string) error) error {
 // up block by block, as ext4 does, has fewer names to pass where they are long.
 const nameLength = 48
 
+// bayNames is how many names one folder of the stage gets.
+const bayNames = 8000
+
 // name returns a name that nothing in the stage has. Of digits only, since
-// letters would sooner or later make "con" and "nul", which Windows refuses.
-func (s *stage) name() string { return fmt.Sprintf("%0*d", nameLength, s.next.Add(1)) }
+// letters would sooner or later make "con" and "nul", which Windows refuses. Where
+// folders can be spread over the disk it lies in a bay, a folder that is changed
+// for another from time to time: ext4 puts new files near their folder, and passes
+// there, one by one, all that were deleted in the last minute (find_inode_bit in
+// fs/ext4/ialloc.c). A night in which all host packages are replaced would cost
+// several times as much.
+func (s *stage) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	if s.left == 0 {
+		s.changeBay()
+	}
+	s.left--
+	return path.Join(s.bay, fmt.Sprintf("%0*d", nameLength, s.next))
+}
+
+// changeBay makes another bay. Without one names lie in the stage itself.
+func (s *stage) changeBay() {
+	s.left = bayNames
+	old := s.old[:0]
+	for _, bay := range s.old {
+		if err := s.dir.rmdir(bay); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			old = append(old, bay)
+		}
+	}
+	s.old = old
+	if s.bay != "" {
+		s.old = append(s.old, s.bay)
+	}
+	s.bay = ""
+	if !s.dir.spread() {
+		return
+	}
+	bay := fmt.Sprintf("%019d", rand.Uint64()>>1) // its place is made from its name
+	if err := s.dir.mkdir(bay, 0o700); err == nil {
+		s.bay = bay
+	}
+}
 
 // partName is where a content of several objects is put together: the same name
 // after a restart, so that it goes on.

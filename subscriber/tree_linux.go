@@ -13,7 +13,8 @@ import (
 )
 
 // folder is an open directory. Its methods take single names, never paths, and
-// follow no symbolic link: one system call each.
+// follow no symbolic link: one system call each. Only names in the stage, where
+// nobody else may write, are of a bay and a name in it.
 type folder struct{ dir *os.File }
 
 func openTop(root *os.Root) (*folder, error) {
