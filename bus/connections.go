@@ -11,10 +11,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// minFree is the free space below which the store is called unwell: the server
-// needs some to write what it already promised.
-const minFree = 64 << 20
-
 // Connection is a remote's present connection.
 type Connection struct {
 	Address string        `json:"address"` // of its oldest connection
@@ -81,12 +77,8 @@ func (s *Server) Health() error {
 	if !s.serviceConn.IsConnected() || !s.publishConn.IsConnected() || !s.bulkConn.IsConnected() {
 		errs = append(errs, errors.New("bus: the main's own connections do not stand"))
 	}
-	free, err := freeBytes(s.dir)
-	switch {
-	case err != nil:
-		errs = append(errs, err)
-	case free < minFree:
-		errs = append(errs, fmt.Errorf("bus: only %d MiB are free where the store is", free>>20))
+	if err := s.room(); err != nil {
+		errs = append(errs, fmt.Errorf("bus: %w", err))
 	}
 	return errors.Join(append(errs, s.authority.trouble())...)
 }

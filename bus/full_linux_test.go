@@ -248,3 +248,38 @@ func TestReportsAreStoredAgainAfterAFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// A disk that is smaller than what a large one keeps free is not always full.
+func TestASmallDiskIsNotAlwaysFull(t *testing.T) {
+	o := smallDisk(t, 64)
+	s := startServer(t, o)
+	l := openServerLog(t, s, "wapt")
+	mustAppend(t, l, fileEvents("file", 10)...)
+	if err := s.Health(); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+	if err := l.Check(testContext(t)); err != nil {
+		t.Errorf("with room: %v", err)
+	}
+	free := fillDisk(t, o.Dir)
+	waitFor(t, "the stream to break", func() bool {
+		ctx, cancel := contextFor(t, 200*time.Millisecond)
+		defer cancel()
+		_, _ = l.Append(ctx, []*Event{{Kind: KindDir, Path: "dir", Mode: 0o755}})
+		return errors.Is(l.Check(testContext(t)), ErrLogBroken)
+	})
+	if err := s.Health(); err == nil {
+		t.Error("a full disk is called well")
+	}
+	if err := l.Remake(testContext(t)); !errors.Is(err, ErrStoreFull) {
+		t.Errorf("made anew on a full disk: %v", err)
+	}
+	free()
+	if err := l.Remake(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, l, fileEvents("file", 10)...)
+	if err := s.Health(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

@@ -132,18 +132,3 @@ func (s *Server) checkStream(stream string, stored fs.FileInfo) error {
 	}
 	return errors.New(h.Error)
 }
-
-// room says that the store's disk is full, or nil.
-func (s *Server) room() error {
-	free, err := freeBytes(s.dir)
-	if err != nil {
-		return err
-	}
-	if free < minFree {
-		return fmt.Errorf("%w: %d MiB are free at %s", ErrStoreFull, free>>20, s.dir)
-	}
-	return nil
-}
-
-// ErrStoreFull is returned while the disk of the bus's store has no space.
-var ErrStoreFull = errors.New("the disk of the bus's store is full")

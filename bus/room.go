@@ -18,6 +18,9 @@ const (
 	// than a quarter of it: some 500,000 paths. Without events nothing is published.
 	smallStore = 256 << 20
 	leastStore = 1 << 20 // the server takes 0 for three quarters of the disk
+	// minFree is the free space below which the store is called full: the server
+	// needs some to write what it already promised. Of a small disk it is an eighth.
+	minFree = 64 << 20
 )
 
 // ErrNoWindow is returned where the store has no room for a window of MinWindow.
@@ -40,7 +43,7 @@ func budget(free, used, maxStore int64) (store, windows int64) {
 
 // roomOf returns what is free at the store's folder and what it has, in bytes.
 func roomOf(dir string) (free, used int64, err error) {
-	if free, err = freeBytes(dir); err != nil {
+	if free, _, err = diskSpace(dir); err != nil {
 		return 0, 0, err
 	}
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -58,6 +61,21 @@ func roomOf(dir string) (free, used int64, err error) {
 		return 0, 0, fmt.Errorf("size of the store: %w", err)
 	}
 	return free, used, nil
+}
+
+// ErrStoreFull is returned while the disk of the bus's store has no space.
+var ErrStoreFull = errors.New("the disk of the bus's store is full")
+
+// room says that the store's disk is full, or nil.
+func (s *Server) room() error {
+	free, size, err := diskSpace(s.dir)
+	if err != nil {
+		return err
+	}
+	if free < min(minFree, size/8) {
+		return fmt.Errorf("%w: %d MiB are free at %s", ErrStoreFull, free>>20, s.dir)
+	}
+	return nil
 }
 
 // Dir is the store's folder.

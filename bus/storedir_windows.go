@@ -29,16 +29,16 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }
 
-func freeBytes(dir string) (int64, error) {
+func diskSpace(dir string) (free, size int64, err error) {
 	p, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(p, &free, nil, nil); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	var available, total uint64
+	if err := windows.GetDiskFreeSpaceEx(p, &available, &total, nil); err != nil {
+		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return int64(free), nil
+	return int64(available), int64(total), nil
 }
 
 // openToOthers is not known from a mode: Windows has access lists, and the
