@@ -29,6 +29,7 @@ type aptTally struct {
 	meanwhile map[string]int // troubles while Release changed, by kind
 	failures  map[string]int // troubles while it did not
 	examples  []string
+	forgiven  []string // the first troubles while Release changed
 }
 
 func (c *aptTally) String() string {
@@ -130,6 +131,9 @@ func (a *aptClient) round(ctx context.Context) {
 	case kind == "":
 	case !bytes.Equal(before.body, after.body):
 		a.tally.meanwhile[kind]++
+		if len(a.tally.forgiven) < maxDiffs {
+			a.tally.forgiven = append(a.tally.forgiven, fmt.Sprintf("%s %s: %s: %s", time.Now().Format("15:04:05.000"), a.name, kind, what))
+		}
 		if a.byHash && kind == aptMismatch && len(a.tally.examples) < maxDiffs {
 			a.tally.examples = append(a.tally.examples, fmt.Sprintf("%s %s: %s though indexes are fetched by their digests: %s", time.Now().Format("15:04:05.000"), a.name, kind, what))
 		}
