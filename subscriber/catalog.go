@@ -198,25 +198,32 @@ func (c *catalog) keeps(path string) bool {
 	return false
 }
 
-// freed returns the paths that only the old listing of an index guarded, when
-// next takes its place; next nil: the index goes.
-func (c *catalog) freed(old, next *listing) (paths []string) {
-	if old == nil {
-		return nil
+// freed returns the paths that only the given visible indexes guarded, when what
+// is beside each takes its place; nil beside it: the index goes. All that go
+// together are to be given at once: Packages and Packages.gz name the same.
+func (c *catalog) freed(heads map[*listing]*listing) (paths []string) {
+	next := make(map[*listing]bool, len(heads))
+	for _, l := range heads {
+		next[l] = true
 	}
-	for _, cl := range old.claims {
-		if !cl.counted {
-			continue
-		}
-		free := true
-		for _, other := range c.claims[cl.Path] {
-			if other.l == next || other.l != old && other.l.guards() {
-				free = false
-				break
+	seen := make(map[string]bool)
+	for old := range heads {
+		for _, cl := range old.claims {
+			if !cl.counted || seen[cl.Path] {
+				continue
 			}
-		}
-		if free {
-			paths = append(paths, cl.Path)
+			seen[cl.Path] = true
+			free := true
+			for _, other := range c.claims[cl.Path] {
+				_, goes := heads[other.l]
+				if next[other.l] || !goes && other.l.guards() {
+					free = false
+					break
+				}
+			}
+			if free {
+				paths = append(paths, cl.Path)
+			}
 		}
 	}
 	return paths

@@ -233,6 +233,36 @@ func TestDeletionWaitsForTheGraceTime(t *testing.T) {
 	r.same()
 }
 
+// Packages and Packages.gz name the same files and go together.
+func TestGraceTimeHoldsForWhatTwoIndexesNamed(t *testing.T) {
+	m := startMain(t)
+	m.md5 = true
+	m.write("d/old.wapt", random(1000))
+	m.write("d/new.wapt", random(1000))
+	indexes := []string{"d/Packages", "d/Packages.gz"}
+	for _, p := range indexes {
+		m.write(p, waptIndex(t, map[string][]byte{"old.wapt": m.read("d/old.wapt")}))
+	}
+	m.publishAll()
+	r := newRemote(t, m, "colmar")
+	r.tune = func(o *Options) { o.DeleteGrace = time.Hour }
+	r.start()
+	r.reached()
+	r.stop() // so that all that follows comes in one
+	m.remove("d/old.wapt")
+	for _, p := range indexes {
+		m.put(p, waptIndex(t, map[string][]byte{"new.wapt": m.read("d/new.wapt")}))
+	}
+	r.start()
+	r.reached()
+	for _, p := range indexes {
+		r.has(p, m.read(p))
+	}
+	if why := r.gone("d/old.wapt"); why == "" {
+		t.Error("the file went before its grace time")
+	}
+}
+
 // A bit flips on the disk and leaves no trace in what lstat tells.
 func TestVerifyHealsAFlippedBitUnderTheIndex(t *testing.T) {
 	m := startMain(t)

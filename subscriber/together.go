@@ -51,11 +51,13 @@ func (b *batch) placeTogether(ops []*op) (done bool, err error) {
 	if err := b.s.r.at("synced"); err != nil {
 		return false, err
 	}
+	heads := make(map[*listing]*listing)
 	for _, o := range ops {
-		if o.head {
-			b.freed = append(b.freed, b.s.r.catalog.freed(b.s.r.catalog.visible[o.event.Path], o.listing)...)
+		if old := b.s.r.catalog.visible[o.event.Path]; o.head && old != nil {
+			heads[old] = o.listing
 		}
 	}
+	b.freed = append(b.freed, b.s.r.catalog.freed(heads)...)
 	for _, o := range gone {
 		b.delete(o)
 	}
