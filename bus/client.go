@@ -19,6 +19,16 @@ const requestTimeout = 30 * time.Second // of a request whose context has no end
 // callers have not taken. It is also what a lost connection may cost.
 const fetchInFlight = 8 << 20
 
+// A fetch of at most quickBytes goes by the connection of the events, as long as
+// quickInFlight are not under way there, so that a host package never waits
+// behind the pieces of a large file either. On a link of 1 Mbit/s events may wait
+// for two seconds then.
+const (
+	quickBytes    = 128 << 10
+	quickInFlight = 256 << 10
+	quickAtOnce   = 4
+)
+
 // bulkProbe is how long the bulk connection may take to show life once that of
 // the events is gone.
 const bulkProbe = 5 * time.Second
@@ -34,15 +44,16 @@ type ClientOptions struct {
 	Log        zerolog.Logger
 }
 
-// Client is a remote's side of the bus: one connection for events, one for
-// bulk bytes, so that an event never waits behind a file. Its methods may be
+// Client is a remote's side of the bus: one connection for events and small
+// contents, one for bulk bytes, so that they never wait behind a large file. Its methods may be
 // called concurrently.
 type Client struct {
 	membership *Membership
 	log        zerolog.Logger
 	events     *link
 	bulk       *link
-	inFlight   *semaphore.Weighted // content bytes
+	inFlight   *semaphore.Weighted // content bytes on the bulk connection
+	quick      *semaphore.Weighted // and on that of the events
 
 	mu        sync.Mutex
 	connected bool
@@ -64,14 +75,15 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 		membership: o.Membership,
 		log:        o.Log,
 		inFlight:   semaphore.NewWeighted(fetchInFlight),
+		quick:      semaphore.NewWeighted(quickInFlight),
 		changes:    make(chan struct{}),
 		feeds:      map[string]*Feed{},
 	}
-	events, err := newLink(&o, "events", eventsPing, eventsPings, false, c.eventsChanged)
+	events, err := newLink(&o, "events", eventsPing, eventsPings, c.eventsChanged)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the main: %w", err)
 	}
-	bulk, err := newLink(&o, "bulk", bulkPing, bulkPings, true, c.update)
+	bulk, err := newLink(&o, "bulk", bulkPing, bulkPings, c.update)
 	if err != nil {
 		events.conn.Close()
 		return nil, fmt.Errorf("connecting to the main: %w", err)
@@ -79,10 +91,6 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 	c.mu.Lock()
 	c.events, c.bulk = events, bulk
 	c.mu.Unlock()
-	if err := bulk.answers.subscribe(bulk.conn); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("connecting to the main: %w", err)
-	}
 	c.update()
 	return c, nil
 }

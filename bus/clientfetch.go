@@ -104,11 +104,10 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	for i := range items {
 		weight += items[i].Length
 	}
-	weight = max(weight, fetchInFlight/fetchesAtOnce)
-	err := c.inFlight.Acquire(ctx, weight)
+	l, done, err := c.way(ctx, weight)
 	if err == nil {
-		defer c.inFlight.Release(weight)
-		err = c.exchange(ctx, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
+		defer done()
+		err = c.exchange(ctx, l, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
 			f.nonce, r.nonce = n, n
 			return r.append(nil)
 		}, func(m *answer) (bool, error) {
@@ -129,23 +128,36 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	return f.errs, err
 }
 
-// exchange sends a request on the bulk connection and hands on the messages of
-// its answer until take says that it was the last.
-func (c *Client) exchange(ctx context.Context, share, subject string, request func(nonce) []byte, take func(*answer) (last bool, err error)) error {
-	up, down, trouble := c.bulk.state()
+// way waits until weight more bytes may be in flight, and says on which
+// connection; done is to be called when they came.
+func (c *Client) way(ctx context.Context, weight int64) (l *link, done func(), err error) {
+	if quick := max(weight, quickInFlight/quickAtOnce); quick <= quickBytes && c.quick.TryAcquire(quick) {
+		return c.events, func() { c.quick.Release(quick) }, nil
+	}
+	weight = max(weight, fetchInFlight/fetchesAtOnce)
+	if err := c.inFlight.Acquire(ctx, weight); err != nil {
+		return nil, nil, err
+	}
+	return c.bulk, func() { c.inFlight.Release(weight) }, nil
+}
+
+// exchange sends a request on a connection and hands on the messages of its
+// answer until take says that it was the last.
+func (c *Client) exchange(ctx context.Context, l *link, share, subject string, request func(nonce) []byte, take func(*answer) (last bool, err error)) error {
+	up, down, trouble := l.state()
 	if !up {
 		return fmt.Errorf("%w: %w", ErrNotConnected, trouble)
 	}
-	n, reply, answers, closeIt := c.bulk.answers.open()
+	n, reply, answers, closeIt := l.answers.open()
 	defer closeIt()
-	denied, end := c.bulk.denials.watch(subject)
+	denied, end := l.denials.watch(subject)
 	defer end()
-	if err := c.bulk.conn.PublishRequest(subject, reply, request(n)); err != nil {
+	if err := l.conn.PublishRequest(subject, reply, request(n)); err != nil {
 		return requestError(ctx, err)
 	}
 	silence := time.NewTimer(answerSilence)
 	defer silence.Stop()
-	last, traffic := time.Now(), c.bulk.messages()
+	last, traffic := time.Now(), l.messages()
 	for {
 		select {
 		case m := <-answers:
@@ -168,9 +180,9 @@ func (c *Client) exchange(ctx context.Context, share, subject string, request fu
 			if waited := time.Since(last); waited > answerPatience {
 				return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, waited.Round(time.Second))
 			}
-			if now := c.bulk.messages(); now != traffic {
+			if now := l.messages(); now != traffic {
 				traffic = now
-			} else if err := c.bulk.probe(ctx, answerSilence); err != nil {
+			} else if err := l.probe(ctx, answerSilence); err != nil {
 				return fmt.Errorf("%w: %w", ErrInterrupted, err)
 			}
 		}

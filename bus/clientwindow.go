@@ -90,7 +90,7 @@ func (c *Client) windowOnce(ctx context.Context, share string, ids []objects.ID,
 	if err != nil {
 		return false, err
 	}
-	err = c.exchange(ctx, share, apiPrefix+".DIRECT.GET."+objectsStream(share), func(nonce) []byte { return request }, func(m *answer) (bool, error) {
+	err = c.exchange(ctx, c.bulk, share, apiPrefix+".DIRECT.GET."+objectsStream(share), func(nonce) []byte { return request }, func(m *answer) (bool, error) {
 		switch status := m.header.Get("Status"); status {
 		case "":
 			// The bytes say themselves which object they are. What is damaged

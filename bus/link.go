@@ -36,7 +36,7 @@ type link struct {
 	conn    *nats.Conn
 	inbox   string       // prefix of its own inboxes
 	changed func()       // called after each change, without the lock
-	answers *replyRouter // takes answers out of what comes, or nil
+	answers *replyRouter // takes answers out of what comes
 	denials denials
 
 	mu      sync.Mutex
@@ -45,8 +45,8 @@ type link struct {
 	trouble error
 }
 
-// newLink starts connecting and returns at once. A bulk link has answers.
-func newLink(o *ClientOptions, name string, ping time.Duration, pings int, bulk bool, changed func()) (*link, error) {
+// newLink starts connecting and returns at once.
+func newLink(o *ClientOptions, name string, ping time.Duration, pings int, changed func()) (*link, error) {
 	l := &link{
 		inbox:   inboxPrefix + "." + o.Membership.Inbox + "." + name,
 		changed: changed,
@@ -58,11 +58,8 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, bulk 
 	if err != nil {
 		return nil, err
 	}
-	dialer := &lateDialer{tls: tlsConfig}
-	if bulk {
-		l.answers = newReplyRouter(l.inbox)
-		dialer.wrap = l.answers.wrap
-	}
+	l.answers = newReplyRouter(l.inbox)
+	dialer := &lateDialer{tls: tlsConfig, wrap: l.answers.wrap}
 	auth, err := o.Identity.nkeyOption()
 	if err != nil {
 		return nil, err
@@ -118,6 +115,10 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, bulk 
 	if err != nil {
 		return nil, err
 	}
+	if err := l.answers.subscribe(l.conn); err != nil {
+		l.conn.Close()
+		return nil, err
+	}
 	return l, nil
 }
 
@@ -144,20 +145,12 @@ func (l *link) state() (up bool, down <-chan struct{}, trouble error) {
 
 // messages are those that came over the link since the start.
 func (l *link) messages() uint64 {
-	n := l.conn.Stats().InMsgs
-	if l.answers != nil {
-		n += uint64(l.answers.messages.Load())
-	}
-	return n
+	return l.conn.Stats().InMsgs + uint64(l.answers.messages.Load())
 }
 
 // received are their bytes.
 func (l *link) received() int64 {
-	n := int64(l.conn.Stats().InBytes)
-	if l.answers != nil {
-		n += l.answers.bytes.Load()
-	}
-	return n
+	return int64(l.conn.Stats().InBytes) + l.answers.bytes.Load()
 }
 
 // probe returns nil if the connection shows life within d: an answer to a
@@ -194,7 +187,7 @@ var errNotYet = errors.New("connecting in the background")
 type lateDialer struct {
 	dialled atomic.Bool
 	tls     *tls.Config
-	wrap    func(net.Conn) net.Conn // if not nil, what nats.go gets in place of the connection
+	wrap    func(net.Conn) net.Conn // what nats.go gets in place of the connection
 }
 
 // SkipTLSHandshake tells nats.go that the connection has had its handshake.
@@ -216,8 +209,5 @@ func (d *lateDialer) Dial(network, address string) (net.Conn, error) {
 		c.Close()
 		return nil, fmt.Errorf("TLS with the main: %w", explainTLS(err))
 	}
-	if d.wrap != nil {
-		return d.wrap(secured), nil
-	}
-	return secured, nil
+	return d.wrap(secured), nil
 }

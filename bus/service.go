@@ -26,7 +26,7 @@ const (
 	// answered as busy, and the rest is dropped. A client asks for half as much
 	// at once: what it gave up, and what it has the answer to, is held here a
 	// little longer.
-	fetchesPerRemote = 2 * fetchesAtOnce
+	fetchesPerRemote = 2 * (fetchesAtOnce + quickAtOnce)
 	hellosPerRemote  = 16 // one a share, and some that were given up and asked again
 	reportsPerRemote = 2
 

@@ -6,15 +6,18 @@ import (
 )
 
 // pace finds how much to ask for at once: what the line brings in about
-// requestTime. A request that is small on a slow line does not keep other files
-// waiting, and one that is large on a fast line costs few turns.
+// requestTime beside two turns, however many requests share it. What is under way
+// is what a small file of another connection queues behind, so it is no more than
+// keeps the line full.
 type pace struct {
 	mu    sync.Mutex
 	bytes int64
+	turn  time.Duration // the shortest that a request took
 }
 
 const (
-	requestTime  = 500 * time.Millisecond
+	requestTime  = 100 * time.Millisecond
+	longestTurn  = 2 * time.Second // to be believed
 	leastRequest = 64 << 10
 	firstRequest = 512 << 10
 	mostRequest  = 2 << 20
@@ -32,12 +35,16 @@ func (p *pace) size() int64 {
 
 // took notes how long a request of so many bytes took.
 func (p *pace) took(bytes int64, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d = max(d, time.Millisecond)
+	if p.turn == 0 || d < p.turn {
+		p.turn = d
+	}
 	if bytes < leastRequest/4 {
 		return // mostly the time of the turn
 	}
-	fit := float64(bytes) * float64(requestTime) / float64(max(d, time.Millisecond))
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	fit := float64(bytes) * float64(requestTime+2*min(p.turn, longestTurn)) / float64(d)
 	if p.bytes == 0 {
 		p.bytes = firstRequest
 	}
