@@ -215,7 +215,7 @@ func TestAGreedyRemoteIsToldToWait(t *testing.T) {
 	results := make(chan result, fetchesPerRemote)
 	nothing := func(int, int64, []byte) error { return nil }
 	for _, c := range greedy {
-		for range fetchesAtOnce {
+		for range fetchesAtOnce + quickAtOnce {
 			go func() {
 				errs, err := c.Fetch(testContext(t), "wapt", []Item{slow}, nothing)
 				results <- result{errs, err}
