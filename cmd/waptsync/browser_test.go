@@ -234,6 +234,33 @@ func TestAnAdministratorsDayInARealBrowser(t *testing.T) {
 		}
 	})
 
+	step("a rule for a remote's line is taken by it, and goes", func(t *testing.T) {
+		s.In(t)
+		s.Button(`[data-remote="colmar"]`, "Bandwidth…")
+		s.Fill("#bandwidth-rule", "only wapt-host")
+		s.Button("#bandwidth-form", "Save")
+		s.Until("the remote has taken it", remoteSays("colmar", "> .meta", "rule: only wapt-host")+" && !"+remoteSays("colmar", "> .meta", "not taken"))
+		const name = "ruled.wapt"
+		if err := os.WriteFile(filepath.Join(repo.Shares()["wapt"], name), []byte("for all hours"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.Until("the other remote is done with the new file", `document.querySelector('[data-share="wapt"]') !== null && `+remoteSays("mulhouse", "> .head .state", "In sync"))
+		s.Until("colmar waits with it", remoteSays("colmar", ".shares", "waits"))
+		if _, err := os.Stat(copied("colmar", "wapt", name)); err == nil {
+			t.Error("the file came in spite of the rule")
+		}
+		s.Shot("ruled")
+		s.Button(`[data-remote="colmar"]`, "Bandwidth…")
+		s.Fill("#bandwidth-rule", "unlimited")
+		s.Button("#bandwidth-form", "Save")
+		s.Until("colmar has it", remoteSays("colmar", "> .head .state", "In sync"))
+		for _, remote := range []string{"colmar", "mulhouse"} {
+			if _, err := os.Stat(copied(remote, "wapt", name)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+
 	step("a paused remote gets nothing until it is resumed", func(t *testing.T) {
 		s.In(t)
 		s.Button(`[data-remote="colmar"]`, "Pause")
