@@ -87,7 +87,7 @@ func TestFileReplacedDuringItsTransfer(t *testing.T) {
 	rng := newRandom(t)
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	if lab.net.main != nil {
-		lab.net.rate(t, "100mbit")
+		lab.net.rate(t, 100)
 	}
 	size := scaled(10, 30, 200) * 1_000_000
 	write(t, rng.data(size), m.dir("wapt"), "replaced")

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"waptsync/bench/link"
 )
 
 // TestClientsOfOthers runs the same clients, steps and disturbances over rsync
@@ -74,7 +76,7 @@ func newPeer(t *testing.T, name string) *peer {
 }
 
 // begin starts a host's program, and all that it starts, in a process group.
-func (p *peer) begin(host string, side *namespace, args ...string) {
+func (p *peer) begin(host string, side *link.Host, args ...string) {
 	p.t.Helper()
 	log, err := os.OpenFile(filepath.Join(p.dir, host+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	check(p.t, err)
@@ -82,7 +84,7 @@ func (p *peer) begin(host string, side *namespace, args ...string) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	check(p.t, side.start(cmd))
+	check(p.t, side.Start(cmd))
 	p.procs[host] = cmd
 }
 
@@ -162,7 +164,7 @@ func syncthingSystem(t *testing.T) *system {
 		t.Skip("SYNCTHING names no program")
 	}
 	p := newPeer(t, "Syncthing")
-	remoteIP := strings.TrimSuffix(lab.net.mainIP, "1") + "2"
+	remoteIP := lab.net.remote.IP
 	hosts := []struct {
 		name, ip string
 		port     int
@@ -199,7 +201,7 @@ func syncthingSystem(t *testing.T) *system {
 			`<crashReportingEnabled>false</crashReportingEnabled><startBrowser>false</startBrowser></options></configuration>`, folders, devices, h.ip, h.port)
 		write(t, []byte(config), home(h.name), "config.xml")
 	}
-	serve := func(host string, side *namespace) func() {
+	serve := func(host string, side *link.Host) func() {
 		return func() {
 			p.begin(host, side, program, "serve", "--home="+home(host), "--no-browser", "--no-restart", "--no-upgrade")
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"waptsync/bench/link"
 )
 
 // system is something that replicates folders from a main to remotes:
@@ -102,20 +104,19 @@ func newTrouble(t *testing.T, rng *random, sys *system) *trouble {
 	add("link cut", func() (func(), int) { lab.net.cut(t); return func() { lab.net.heal(t) }, 4000 })
 	for _, rate := range []string{"1mbit", "20mbit"} {
 		qdisc := []string{"tbf", "rate", rate, "burst", "32kb", "latency", "200ms"}
-		if err := d.shapeLink(qdisc...); err != nil {
+		if err := lab.net.pair.Shape(qdisc...); err != nil {
 			t.Logf("link at %s: not on this kernel: %v", rate, err)
 			continue
 		}
 		d.clearLink()
-		add("link at "+rate, func() (func(), int) { _ = d.shapeLink(qdisc...); return d.clearLink, 6000 })
+		add("link at "+rate, func() (func(), int) { _ = lab.net.pair.Shape(qdisc...); return d.clearLink, 6000 })
 	}
-	if _, err := os.Stat(tunDevice); err != nil {
+	if _, err := os.Stat(link.TunDevice); err != nil {
 		t.Logf("no line with delay and loss: %v", err)
 		return d
 	}
 	add("300 ms and 5 % loss", func() (func(), int) {
-		line := lab.net.badLine(t, rng, 150*time.Millisecond, 0.05)
-		return line.close, 8000
+		return lab.net.badLine(t, rng, 150*time.Millisecond, 0.05), 8000
 	})
 	return d
 }
@@ -148,20 +149,7 @@ func (d *trouble) settle() {
 	}
 }
 
-func (d *trouble) shapeLink(qdisc ...string) error {
-	for _, s := range []*namespace{lab.net.main, lab.net.remote} {
-		if err := tool("tc", append([]string{"-n", s.name, "qdisc", "replace", "dev", s.dev, "root"}, qdisc...)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *trouble) clearLink() {
-	for _, s := range []*namespace{lab.net.main, lab.net.remote} {
-		_ = tool("tc", "-n", s.name, "qdisc", "del", "dev", s.dev, "root")
-	}
-}
+func (d *trouble) clearLink() { _ = lab.net.pair.Restore() }
 
 func counts(done map[string]int) string {
 	var list []string

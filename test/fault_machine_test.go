@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"waptsync/bench/link"
 )
 
 // through starts a service by another program, which must end as the service
@@ -112,22 +114,22 @@ func TestBadLink(t *testing.T) {
 	lab.net.needNamespaces(t)
 	t.Run("1 Mbit/s", func(t *testing.T) {
 		s := stock(t)
-		lab.net.rate(t, "1mbit")
+		lab.net.rate(t, 1)
 		s.change()
 		t.Logf("followed in %v", s.trees.wait(t, 2*time.Minute, s.m, s.r).Round(time.Millisecond))
 	})
 	t.Run("300 ms and 5 % loss", func(t *testing.T) {
-		if _, err := os.Stat(tunDevice); err != nil {
+		if _, err := os.Stat(link.TunDevice); err != nil {
 			t.Skip(err)
 		}
 		s := stock(t)
-		line := lab.net.badLine(t, s.rng, 150*time.Millisecond, 0.05)
+		good := lab.net.badLine(t, s.rng, 150*time.Millisecond, 0.05)
 		s.change()
 		t.Logf("followed in %v", s.trees.wait(t, 2*time.Minute, s.m, s.r).Round(time.Millisecond))
 		s.r.kill()
 		s.change()
 		s.r.start()
 		t.Logf("caught up in %v", s.trees.wait(t, 2*time.Minute, s.m, s.r).Round(time.Millisecond))
-		line.close()
+		good()
 	})
 }

@@ -162,19 +162,17 @@ func TestChurnKnowsItsTree(t *testing.T) {
 func TestNetworkCutsAndCounts(t *testing.T) {
 	lab.net.needNamespaces(t)
 	var l net.Listener
-	check(t, lab.net.main.inside(func() (err error) {
+	check(t, lab.net.main.Inside(func() (err error) {
 		l, err = net.Listen("tcp", lab.net.mainIP+":0")
 		return err
 	}))
 	defer l.Close()
 	dial := func() error {
-		return lab.net.remote.inside(func() error {
-			c, err := net.DialTimeout("tcp", l.Addr().String(), time.Second)
-			if err != nil {
-				return err
-			}
-			return c.Close()
-		})
+		c, err := lab.net.remote.Dial(l.Addr().String(), time.Second)
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	}
 	before := lab.net.wire(t)
 	check(t, dial())

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"waptsync/bench/link"
 )
 
 const readyWithin = 60 * time.Second
@@ -24,7 +26,7 @@ type share struct{ name, dir string }
 type host struct {
 	t      *testing.T
 	name   string
-	side   *namespace
+	side   *link.Host
 	data   string
 	log    string
 	shares []share
@@ -79,7 +81,7 @@ func newRemote(t *testing.T, name string, shares ...string) *Remote {
 	return &Remote{host: newHost(t, name, lab.net.remote, shares)}
 }
 
-func newHost(t *testing.T, name string, side *namespace, shares []string) host {
+func newHost(t *testing.T, name string, side *link.Host, shares []string) host {
 	dir := scratch(t)
 	h := host{t: t, name: name, side: side, data: filepath.Join(dir, "data"), log: filepath.Join(dir, "log")}
 	for _, s := range shares {
@@ -160,7 +162,7 @@ func (h *host) command(stdin string, args ...string) (string, error) {
 	cmd := exec.Command(lab.binary, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: h.who}
-	if err := h.side.start(cmd); err != nil {
+	if err := h.side.Start(cmd); err != nil {
 		return "", fmt.Errorf("starting waptsync %s: %w", args[0], err)
 	}
 	late := time.AfterFunc(readyWithin, func() { _ = cmd.Process.Kill() })

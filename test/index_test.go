@@ -92,7 +92,7 @@ func TestIndexWaitsForItsFiles(t *testing.T) {
 	rng := newRandom(t)
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	if lab.net.main != nil {
-		lab.net.rate(t, "100mbit")
+		lab.net.rate(t, 100)
 	}
 	repo := newRepository(t, rng, m.dir("wapt"), "")
 	repo.add("tis-small", "1.0-1", 10_000)

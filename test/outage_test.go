@@ -17,7 +17,7 @@ func TestResumesInterruptedTransfer(t *testing.T) {
 	lab.net.needNamespaces(t)
 	rng := newRandom(t)
 	size := int64(scaled(60, 200, 1000)) * 1_000_000
-	lab.net.rate(t, "400mbit")
+	lab.net.rate(t, 400)
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	f, err := os.Create(filepath.Join(m.dir("wapt"), "big.iso"))
 	check(t, err)
@@ -183,7 +183,7 @@ func TestGoesOnAfterTheLinkWasCut(t *testing.T) {
 	lab.net.heal(t)
 	t.Logf("equal %v after the link came back", waitEqual(t, time.Minute, m, r).Round(time.Millisecond))
 
-	lab.net.rate(t, "100mbit")
+	lab.net.rate(t, 100)
 	begin := lab.net.wire(t)
 	write(t, rng.data(20_000_000), m.dir("wapt"), "big")
 	if !poll(30*time.Second, 10*time.Millisecond, func() bool { return lab.net.wire(t)-begin > 5_000_000 }) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"waptsync/bench/link"
 )
 
 const (
@@ -30,7 +32,7 @@ type process struct {
 }
 
 // startProcess starts the binary in the namespace, its output appended to log.
-func startProcess(side *namespace, log string, who *syscall.Credential, args ...string) (*process, error) {
+func startProcess(side *link.Host, log string, who *syscall.Credential, args ...string) (*process, error) {
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
@@ -41,7 +43,7 @@ func startProcess(side *namespace, log string, who *syscall.Credential, args ...
 	cmd.Stdout, cmd.Stderr = f, f
 	// A test binary that is killed takes its services along.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: who}
-	if err := side.start(cmd); err != nil {
+	if err := side.Start(cmd); err != nil {
 		return nil, fmt.Errorf("starting waptsync %s: %w", args[0], err)
 	}
 	p := &process{cmd: cmd, exited: make(chan struct{})}

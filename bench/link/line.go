@@ -3,6 +3,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,7 +16,7 @@ import (
 
 // Line is what a bad line does to each packet, in both directions alike.
 type Line struct {
-	Rate  int64         // bits per second, more than 0
+	Rate  int64         // bits per second, 0 for any
 	Delay time.Duration // one way
 	Loss  float64       // share of the packets, 0 to 1
 }
@@ -27,11 +28,19 @@ const TunDevice = "/dev/net/tun"
 // line's rate.
 const buffered = 200 * time.Millisecond
 
+// bufferedPackets is how many it holds back where it has no rate.
+const bufferedPackets = 2000
+
 // Limit lets bits a second through in each direction, until Restore.
 func (p *Pair) Limit(bits int64) error {
+	return p.Shape("tbf", "rate", strconv.FormatInt(bits, 10)+"bit", "burst", "128kb", "latency", "100ms")
+}
+
+// Shape puts a queueing discipline, as tc(8) has it, at both ends of the line,
+// until Restore.
+func (p *Pair) Shape(qdisc ...string) error {
 	for _, h := range p.hosts() {
-		if err := tool("tc", "-n", h.name, "qdisc", "replace", "dev", h.dev, "root", "tbf",
-			"rate", strconv.FormatInt(bits, 10)+"bit", "burst", "128kb", "latency", "100ms"); err != nil {
+		if err := tool("tc", append([]string{"-n", h.name, "qdisc", "replace", "dev", h.dev, "root"}, qdisc...)...); err != nil {
 			return fmt.Errorf("limiting the line: %w", err)
 		}
 	}
@@ -72,15 +81,25 @@ func (p *Pair) Restore() error {
 		p.bad.close()
 		p.bad = nil
 	}
-	if p.limited {
-		p.limited = false
-		for _, h := range p.hosts() {
-			if err := tool("tc", "-n", h.name, "qdisc", "del", "dev", h.dev, "root"); err != nil {
-				return fmt.Errorf("lifting the line's limit: %w", err)
-			}
-		}
+	if !p.limited {
+		return nil
+	}
+	p.limited = false
+	var faults []error
+	for _, h := range p.hosts() {
+		faults = append(faults, tool("tc", "-n", h.name, "qdisc", "del", "dev", h.dev, "root"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("lifting the line's limit: %w", err)
 	}
 	return nil
+}
+
+// Lost is how many of the packets on the bad line were lost.
+func (p *Pair) Lost() int64 {
+	p.bad.mu.Lock()
+	defer p.bad.mu.Unlock()
+	return p.bad.lost
 }
 
 type line struct {
@@ -89,7 +108,8 @@ type line struct {
 	once sync.Once
 
 	mu   sync.Mutex
-	wire Wire // what got on to the line, lost on it or not
+	wire Wire  // what got on to the line, lost on it or not
+	lost int64 // packets
 }
 
 func (l *line) carried() Wire {
@@ -115,7 +135,11 @@ type packet struct {
 // carry moves packets one way, in order, until its end is closed, and counts
 // them under the lock.
 func (l *line) carry(from, to *os.File, bytes, packets *int64, rng *rand.Rand) {
-	way := make(chan packet, 1<<16) // more than a second of delay holds; admit bounds it
+	room := 1 << 16 // more than a second of delay holds; admit bounds it
+	if l.Rate == 0 {
+		room = bufferedPackets
+	}
+	way := make(chan packet, room)
 	defer close(way)
 	go func() {
 		for p := range way {
@@ -135,14 +159,21 @@ func (l *line) carry(from, to *os.File, bytes, packets *int64, rng *rand.Rand) {
 		if due, free, fits = l.admit(time.Now(), free, n); !fits {
 			continue
 		}
+		lost := rng.Float64() < l.Loss
 		l.mu.Lock()
 		*bytes += int64(n)
 		*packets++
+		if lost {
+			l.lost++
+		}
 		l.mu.Unlock()
-		if rng.Float64() < l.Loss {
+		if lost {
 			continue
 		}
-		way <- packet{due, append([]byte(nil), buf[:n]...)}
+		select {
+		case way <- packet{due, append([]byte(nil), buf[:n]...)}:
+		default: // as a router drops it
+		}
 	}
 }
 
@@ -150,6 +181,9 @@ func (l *line) carry(from, to *os.File, bytes, packets *int64, rng *rand.Rand) {
 // when the line, free from the given moment on, is free after it. A packet
 // that finds the buffer full does not fit.
 func (l Line) admit(now, free time.Time, n int) (due, nextFree time.Time, fits bool) {
+	if l.Rate == 0 {
+		return now.Add(l.Delay), now, true
+	}
 	if free.Before(now) {
 		free = now
 	}

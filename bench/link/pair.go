@@ -21,11 +21,12 @@ import (
 type Pair struct {
 	Main, Remote *Host
 
-	limited bool  // by Limit
+	limited bool  // by Shape
 	bad     *line // set by Spoil
 }
 
-// Host is one network namespace with one address.
+// Host is one network namespace with one address. A nil Host is the machine
+// itself.
 type Host struct {
 	IP string
 
@@ -124,6 +125,9 @@ func (h *Host) Dial(address string, timeout time.Duration) (c net.Conn, err erro
 // Inside calls do on the host: processes and sockets that the calling thread
 // makes belong there.
 func (h *Host) Inside(do func() error) error {
+	if h == nil {
+		return do()
+	}
 	runtime.LockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -143,6 +147,12 @@ func (h *Host) Inside(do func() error) error {
 	runtime.UnlockOSThread()
 	return done
 }
+
+// Cut takes the cable out, until Heal.
+func (p *Pair) Cut() error { return ip("-n", p.Remote.name, "link", "set", p.Remote.dev, "down") }
+
+// Heal puts it back.
+func (p *Pair) Heal() error { return ip("-n", p.Remote.name, "link", "set", p.Remote.dev, "up") }
 
 // RoundTrip is the time a connection from the remote to the main takes: one
 // round trip, answered by the kernel.

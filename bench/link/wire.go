@@ -40,6 +40,12 @@ func (p *Pair) Wire() (Wire, error) {
 	case p.limited:
 		return p.shaped()
 	}
+	return p.Counted()
+}
+
+// Counted is Wire as the main's devices count it, whatever the line is like:
+// packets are as large as the kernel hands them over.
+func (p *Pair) Counted() (Wire, error) {
 	var text []byte
 	if err := p.Main.Inside(func() (err error) {
 		text, err = os.ReadFile("/proc/thread-self/net/dev")
