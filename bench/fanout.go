@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"waptsync/bench/table"
 )
@@ -35,7 +34,7 @@ func fanout(ctx context.Context, t *trial) error {
 	if err := s.first(ctx); err != nil {
 		return err
 	}
-	f, err := s.round(ctx, "", func() error { return nil })
+	f, err := s.round(ctx, "", nothing)
 	if err != nil {
 		return err
 	}
@@ -76,16 +75,23 @@ func (s *scene) round(ctx context.Context, prefix string, do func() error) ([]ta
 	if err := nextSecond(ctx); err != nil {
 		return nil, err
 	}
-	wire, err := s.pair.Wire()
+	main := s.procs["main"]
+	cpu, _ := main.usage()
+	took, wire, err := s.measure(ctx, do, s.startCopies)
 	if err != nil {
 		return nil, err
 	}
-	main := s.procs["main"]
-	cpu, _ := main.usage()
-	if err := do(); err != nil {
-		return nil, err
-	}
-	since := time.Now()
+	worked, _ := main.usage()
+	each := 1 / float64(len(s.copies))
+	return []table.Figure{
+		{Name: prefix + "seconds", Value: took.Seconds()},
+		{Name: prefix + "main_cpu_ms_per_remote", Value: (worked - cpu) * 1e3 * each},
+		{Name: prefix + "wire_MB_per_remote", Value: mega(wire) * each},
+	}, nil
+}
+
+// startCopies starts the remotes that do not run, and those of single runs again.
+func (s *scene) startCopies(ctx context.Context) error {
 	for i, m := range s.copies {
 		as := fmt.Sprintf("remote-%d", i+1)
 		if s.procs[as] != nil {
@@ -95,25 +101,8 @@ func (s *scene) round(ctx context.Context, prefix string, do func() error) ([]ta
 			s.stop(as)
 		}
 		if err := s.system.(fanOut).startNext(ctx, i+1, m.folder); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	took, err := s.level(ctx, since)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.finish(ctx); err != nil {
-		return nil, err
-	}
-	worked, _ := main.usage()
-	after, err := s.pair.Wire()
-	if err != nil {
-		return nil, err
-	}
-	each := 1 / float64(len(s.copies))
-	return []table.Figure{
-		{Name: prefix + "seconds", Value: took.Seconds()},
-		{Name: prefix + "main_cpu_ms_per_remote", Value: (worked - cpu) * 1e3 * each},
-		{Name: prefix + "wire_MB_per_remote", Value: mega(after.Less(wire).Bytes()) * each},
-	}, nil
+	return nil
 }

@@ -77,28 +77,13 @@ func (s *scene) copyFirst(ctx context.Context) ([]table.Figure, error) {
 		return nil, err
 	}
 	ready := time.Since(begin)
-	before, err := s.pair.Wire()
-	if err != nil {
-		return nil, err
-	}
-	since := time.Now()
-	if err := s.second(ctx); err != nil {
-		return nil, err
-	}
-	took, err := s.level(ctx, since)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.finish(ctx); err != nil {
-		return nil, err
-	}
-	after, err := s.pair.Wire()
+	took, wire, err := s.measure(ctx, nothing, s.second)
 	if err != nil {
 		return nil, err
 	}
 	return []table.Figure{
 		{Name: "seconds", Value: took.Seconds()},
 		{Name: "main_ready_s", Value: ready.Seconds()},
-		{Name: "wire_MB", Value: mega(after.Less(before).Bytes())},
+		{Name: "wire_MB", Value: mega(wire)},
 	}, nil
 }

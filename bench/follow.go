@@ -169,31 +169,13 @@ func (s *scene) change(ctx context.Context, do func() error) ([]table.Figure, er
 	if err := nextSecond(ctx); err != nil {
 		return nil, err
 	}
-	before, err := s.pair.Wire()
-	if err != nil {
-		return nil, err
-	}
 	worked := s.processor()
-	if err := do(); err != nil {
-		return nil, err
-	}
-	since := time.Now()
-	if err := s.again(ctx); err != nil {
-		return nil, err
-	}
-	took, err := s.level(ctx, since)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.finish(ctx); err != nil {
-		return nil, err
-	}
-	after, err := s.pair.Wire()
+	took, wire, err := s.measure(ctx, do, s.again)
 	if err != nil {
 		return nil, err
 	}
 	return append([]table.Figure{
 		{Name: "seconds", Value: took.Seconds()},
-		{Name: "wire_MB", Value: mega(after.Less(before).Bytes())},
+		{Name: "wire_MB", Value: mega(wire)},
 	}, s.workedSince(worked)...), nil
 }

@@ -160,3 +160,33 @@ func (s *scene) arrives(ctx context.Context, path string, data []byte) (time.Tim
 		}
 	}
 }
+
+// measure does something, starts what shall follow it, and waits until all is
+// level: took from the end of do on, bytes on the wire from its beginning on.
+func (s *scene) measure(ctx context.Context, do func() error, follow func(context.Context) error) (took time.Duration, wire int64, err error) {
+	before, err := s.pair.Wire()
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := do(); err != nil {
+		return 0, 0, err
+	}
+	since := time.Now()
+	if err := follow(ctx); err != nil {
+		return 0, 0, err
+	}
+	if took, err = s.level(ctx, since); err != nil {
+		return 0, 0, err
+	}
+	if err := s.finish(ctx); err != nil {
+		return 0, 0, err
+	}
+	after, err := s.pair.Wire()
+	if err != nil {
+		return 0, 0, err
+	}
+	return took, after.Less(before).Bytes(), nil
+}
+
+// nothing is what is done where only following is measured.
+func nothing() error { return nil }

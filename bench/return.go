@@ -52,28 +52,13 @@ func catchup(ctx context.Context, t *trial) error {
 	if err := s.rest(ctx, 5*time.Second); err != nil { // the main has time to publish
 		return err
 	}
-	before, err := s.pair.Wire()
-	if err != nil {
-		return err
-	}
-	since := time.Now()
-	if err := s.system.startRemote(ctx); err != nil {
-		return err
-	}
-	took, err := s.level(ctx, since)
-	if err != nil {
-		return err
-	}
-	if err := s.finish(ctx); err != nil {
-		return err
-	}
-	after, err := s.pair.Wire()
+	took, wire, err := s.measure(ctx, nothing, s.system.startRemote)
 	if err != nil {
 		return err
 	}
 	t.emit(t.workload.name,
 		table.Figure{Name: "seconds", Value: took.Seconds()},
-		table.Figure{Name: "wire_MB", Value: mega(after.Less(before).Bytes())})
+		table.Figure{Name: "wire_MB", Value: mega(wire)})
 	return nil
 }
 
