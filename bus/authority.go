@@ -116,7 +116,7 @@ func (a *Authority) makeCA(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeDurably(path, b); err != nil {
+	if err := WriteDurably(path, b); err != nil {
 		return err
 	}
 	a.caKey = key
@@ -185,7 +185,7 @@ func (a *Authority) certificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	a.server = a.withChain(pair)
-	if a.saveErr = writeDurably(filepath.Join(a.dir, serverFile), b); a.saveErr != nil {
+	if a.saveErr = WriteDurably(filepath.Join(a.dir, serverFile), b); a.saveErr != nil {
 		a.saveErr = fmt.Errorf("saving the new server certificate: %w", a.saveErr)
 	}
 	return a.server, nil

@@ -13,30 +13,26 @@ import (
 // ten thousand remotes is about 4 MiB.
 const maxPrivateFile = 64 << 20
 
-// writeDurably replaces path by data, mode 0600, so that after a crash the old
+// WriteDurably replaces path by data, mode 0600, so that after a crash the old
 // or the new content is there, whole. The new one is on disk when it returns.
-func writeDurably(path string, data []byte) (err error) {
+func WriteDurably(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // CreateTemp's mode is 0600
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
-		return err
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	err = errors.Join(err, f.Close()) // Windows renames no open file
+	if err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
-	// From here on the new content is in place; nothing is taken back.
-	return errors.Join(f.Close(), syncDir(dir))
+	return syncDir(dir)
 }
 
 // readPrivate reads a file that holds a secret. It refuses one that others than

@@ -48,7 +48,7 @@ func makeIdentity(dir, path string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	if err := writeDurably(path, append(seed, '\n')); err != nil {
+	if err := WriteDurably(path, append(seed, '\n')); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	return newIdentity(key)

@@ -181,7 +181,7 @@ func SaveMembership(dir string, m *Membership) error {
 		err = makePrivateDir(dir)
 	}
 	if err == nil {
-		err = writeDurably(filepath.Join(dir, membershipFile), append(b, '\n'))
+		err = WriteDurably(filepath.Join(dir, membershipFile), append(b, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("saving the membership: %w", err)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrLogBroken is returned when the stream is there and takes no events: the
@@ -83,7 +82,7 @@ func (l *Log) Remake(ctx context.Context) error {
 			return fmt.Errorf("making the event log of %s anew: %w", l.o.Share, err)
 		}
 	}
-	if err := l.js.DeleteStream(ctx, l.stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if err := deleteStream(ctx, l.js, l.stream); err != nil {
 		return fmt.Errorf("making the event log of %s anew: deleting the old stream: %w", l.o.Share, err)
 	}
 	if err := l.begin(ctx); err != nil {

@@ -91,7 +91,7 @@ func (p *pageCertificate) get() (*tls.Certificate, error) {
 		return nil, err
 	}
 	// A renewed one that cannot be kept is used all the same.
-	if err := writeDurably(path, b); err != nil && p.pair == nil {
+	if err := WriteDurably(path, b); err != nil && p.pair == nil {
 		return nil, err
 	}
 	p.pair = p.a.withChain(pair)

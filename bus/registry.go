@@ -189,7 +189,7 @@ func (r *Registry) change(fn func(*registryState) error) error {
 	if err != nil {
 		return fmt.Errorf("writing the registry: %w", err)
 	}
-	if err := writeDurably(r.path, append(b, '\n')); err != nil {
+	if err := WriteDurably(r.path, append(b, '\n')); err != nil {
 		return fmt.Errorf("writing the registry: %w", err)
 	}
 	r.state = next

@@ -122,13 +122,7 @@ func (s *Server) OpenWindow(ctx context.Context, share string, maxBytes int64) (
 // DropWindow deletes a share's window and gives up what it reserved; what it
 // held is fetched from the files. No window is no error.
 func (s *Server) DropWindow(ctx context.Context, share string) error {
-	err := whenReady(ctx, readyPatience, func() error {
-		err := s.js.DeleteStream(ctx, objectsStream(share))
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil
-		}
-		return err
-	})
+	err := whenReady(ctx, readyPatience, func() error { return deleteStream(ctx, s.js, objectsStream(share)) })
 	if err != nil {
 		return fmt.Errorf("dropping the window of %s: %w", share, err)
 	}
@@ -155,11 +149,19 @@ func (s *Server) remake(ctx context.Context, js jetstream.JetStream, stream stri
 	if err := s.room(); err != nil {
 		return broken, fmt.Errorf("%w: %w", broken, err)
 	}
-	if err := js.DeleteStream(ctx, stream); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if err := deleteStream(ctx, js, stream); err != nil {
 		return broken, fmt.Errorf("%w: deleting the old stream: %w", broken, err)
 	}
 	if err := open(ctx); err != nil {
 		return broken, fmt.Errorf("%w: making the stream anew: %w", broken, err)
 	}
 	return broken, nil
+}
+
+// deleteStream deletes a stream. No stream is no error.
+func deleteStream(ctx context.Context, js jetstream.JetStream, stream string) error {
+	if err := js.DeleteStream(ctx, stream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	return nil
 }

@@ -353,9 +353,6 @@ func (s *Server) sweepInvitations() {
 // JetStream is the publisher's context in the account that holds the streams.
 func (s *Server) JetStream() jetstream.JetStream { return s.js }
 
-// bulkJetStream is the same on a connection of its own, for objects.
-func (s *Server) bulkJetStream() jetstream.JetStream { return s.bulkJS }
-
 // Addr is the address that the server listens on.
 func (s *Server) Addr() string { return s.ns.Addr().String() }
 

@@ -58,7 +58,7 @@ func startMain(t *testing.T) *testMain {
 				t.Fatal(err)
 			}
 		}
-		if _, err := m.bulkJetStream().Publish(ctx, objectsPrefix+"."+share+".x", []byte("object")); err != nil {
+		if _, err := m.bulkJS.Publish(ctx, objectsPrefix+"."+share+".x", []byte("object")); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -138,15 +138,8 @@ func (a *assembly) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	kept := int64(0)
-	err = objects.Check(ctx, a.f, a.m, nil, func(i int) {
-		a.mark(i)
-		kept += int64(a.m.Objects[i].Size)
-	})
+	kept, err := a.check(ctx)
 	if err != nil {
-		return fmt.Errorf("checking what is staged: %w", err)
-	}
-	if _, err := a.markZeroes(true); err != nil {
 		return err
 	}
 	if kept > 0 {

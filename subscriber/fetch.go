@@ -76,13 +76,13 @@ func bytesOf(items []bus.Item) (n int64) {
 	return n
 }
 
-func isBusy(err error) bool {
-	fe := (*bus.FetchError)(nil)
-	return errors.As(err, &fe) && fe.Code == bus.FetchBusy
-}
+// isBusy says whether the main had too much under way to give it now.
+func isBusy(err error) bool { return hasCode(err, bus.FetchBusy) }
 
 // isGone says whether the main's file is not what was asked for any more.
-func isGone(err error) bool {
+func isGone(err error) bool { return hasCode(err, bus.FetchGone) }
+
+func hasCode(err error, code bus.FetchCode) bool {
 	fe := (*bus.FetchError)(nil)
-	return errors.As(err, &fe) && fe.Code == bus.FetchGone
+	return errors.As(err, &fe) && fe.Code == code
 }

@@ -36,7 +36,6 @@ func problemOf(op string, err error) *problem {
 		return p
 	}
 	p := &problem{op: op, err: err}
-	fetch := (*bus.FetchError)(nil)
 	switch {
 	case errors.Is(err, errNoSpace), errors.Is(err, syscall.ENOSPC):
 		p.hint, p.soon = "free space on the disk; it goes on by itself", true
@@ -56,11 +55,11 @@ func problemOf(op string, err error) *problem {
 		p.hint = "let the service's user own the share's folder and all in it"
 	case errors.Is(err, syscall.EROFS):
 		p.hint = "the file system is read-only; look for disk errors in the kernel's log"
-	case errors.As(err, &fetch) && fetch.Code == bus.FetchGone:
+	case isGone(err):
 		// Tried again soon all the same: the main may have refused only because it
 		// was looking at the file again, and then no newer event follows.
 		p.hint = "the main holds this version no more; a newer event follows"
-	case errors.As(err, &fetch) && fetch.Code == bus.FetchFailed:
+	case hasCode(err, bus.FetchFailed):
 		p.hint = "look at the main's log: it could not read the file"
 	}
 	return p

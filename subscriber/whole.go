@@ -28,6 +28,20 @@ func (a *assembly) right(ctx context.Context) (bool, error) {
 	return a.whole.Sum() == a.m.Digest, nil
 }
 
+// check marks the objects that are right in the staged file, by hashing them, and
+// returns the bytes of those that are not zeroes through and through.
+func (a *assembly) check(ctx context.Context) (kept int64, err error) {
+	err = objects.Check(ctx, a.f, a.m, nil, func(i int) {
+		a.mark(i)
+		kept += int64(a.m.Objects[i].Size)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("checking what is staged: %w", err)
+	}
+	_, err = a.markZeroes(true)
+	return kept, err
+}
+
 // recheck finds out which objects of a file that is not right are, and has the
 // whole hashed anew. It returns how many are not.
 func (a *assembly) recheck(ctx context.Context) (wrong int, err error) {
@@ -35,10 +49,7 @@ func (a *assembly) recheck(ctx context.Context) (wrong int, err error) {
 	a.whole.Reset()
 	clear(a.have)
 	a.it.done.Store(0)
-	if err := objects.Check(ctx, a.f, a.m, nil, a.mark); err != nil {
-		return 0, fmt.Errorf("checking what is staged: %w", err)
-	}
-	if _, err := a.markZeroes(true); err != nil {
+	if _, err := a.check(ctx); err != nil {
 		return 0, err
 	}
 	for _, have := range a.have {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -140,25 +139,12 @@ func (l *remoteLine) passing() bool {
 }
 
 // keep writes the file, whole or not at all. l.mu must be held.
-func (l *remoteLine) keep(next keptLine) (err error) {
+func (l *remoteLine) keep(next keptLine) error {
 	text, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(l.path), "."+lineFile+".*")
-	if err != nil {
-		return fmt.Errorf("remembering the bandwidth rules: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), l.path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err := bus.WriteDurably(l.path, append(text, '\n')); err != nil {
 		return fmt.Errorf("remembering the bandwidth rules: %w", err)
 	}
 	l.kept = next
