@@ -46,7 +46,13 @@ func TestDamagedStateHoldsTheShare(t *testing.T) {
 func (r *rig) replaceFolder(n int) {
 	r.t.Helper()
 	must(r.t, os.Rename(r.dir, r.dir+".away"))
-	for i := range n {
+	r.takeOver(0, n)
+}
+
+// takeOver copies files of the folder that was replaced to the one in its place.
+func (r *rig) takeOver(from, end int) {
+	r.t.Helper()
+	for i := from; i < end; i++ {
 		b, err := os.ReadFile(filepath.Join(r.dir+".away", "dir", fmt.Sprint("f", i)))
 		must(r.t, err)
 		r.write(fmt.Sprint("dir/f", i), string(b))

@@ -115,10 +115,7 @@ func newCutting(t *testing.T) *cutting {
 	})
 	c.startRemote = c.r.start
 	c.repo = newRepository(t, c.rng, c.m.dir("wapt"), c.m.dir("wapt-host"))
-	for i := range 10 {
-		c.apps = append(c.apps, c.repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", c.rng.between(10_000, 400_000)))
-	}
-	c.repo.index()
+	c.apps = c.repo.stock(10, func() int { return c.rng.between(10_000, 400_000) })
 	c.hosts = c.repo.addHosts(40)
 	c.m.start()
 	c.m.admit(c.r)

@@ -64,6 +64,17 @@ func keeps(t *testing.T, what, dir string, change func()) {
 	}
 }
 
+// firstCopy starts both and waits until the remote equals the main.
+func firstCopy(t *testing.T, m *Main, r *Remote) *comparison {
+	t.Helper()
+	m.start()
+	m.admit(r)
+	r.start()
+	trees := &comparison{bumps: 5}
+	trees.wait(t, time.Minute, m, r)
+	return trees
+}
+
 // TestUnmountedMainIsHeld unmounts a main's folder while it runs and before it
 // starts; the remote keeps all; with the disk's return the main goes on by
 // itself, and sees by its watches what is changed then.
@@ -72,15 +83,8 @@ func TestUnmountedMainIsHeld(t *testing.T) {
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	disk := mount(t, m.dir("wapt"))
 	repo := newRepository(t, rng, m.dir("wapt"), "")
-	for i := range 30 {
-		repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", 20_000)
-	}
-	repo.index()
-	m.start()
-	m.admit(r)
-	r.start()
-	trees := &comparison{bumps: 5}
-	trees.wait(t, time.Minute, m, r)
+	repo.stock(30, sized(20_000))
+	trees := firstCopy(t, m, r)
 	held := func() {
 		t.Helper()
 		m.waitStatus(30*time.Second, "says that the share is held", func(st status) bool { return st.Shares["wapt"].Held != "" })
@@ -125,15 +129,8 @@ func TestFailedDiskOfTheMain(t *testing.T) {
 	disk := newPowerDisk(t, m.dir("wapt"))
 	check(t, os.Remove(filepath.Join(disk.at, "lost+found")))
 	repo := newRepository(t, rng, m.dir("wapt"), "")
-	for i := range 30 {
-		repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", 20_000)
-	}
-	repo.index()
-	m.start()
-	m.admit(r)
-	r.start()
-	trees := &comparison{bumps: 5}
-	trees.wait(t, time.Minute, m, r)
+	repo.stock(30, sized(20_000))
+	trees := firstCopy(t, m, r)
 	rounds := scaled(1, 1, 5)
 	var longest time.Duration
 	for i := range rounds {

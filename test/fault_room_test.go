@@ -34,10 +34,7 @@ func TestStartsWithLittleRoom(t *testing.T) {
 	m, r := newMain(t, "wapt", "wapt-host"), newRemote(t, "remote", "wapt", "wapt-host")
 	smallDisk(t, m, 64)
 	repo := newRepository(t, rng, m.dir("wapt"), m.dir("wapt-host"))
-	for i := range 10 {
-		repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", 50_000)
-	}
-	repo.index()
+	repo.stock(10, sized(50_000))
 	repo.addHosts(20)
 	m.launch()
 	st := m.waitStatus(readyWithin, "answers", answers)
@@ -66,10 +63,7 @@ func TestFullStoreOfTheMain(t *testing.T) {
 	m, r := newMain(t, "wapt"), newRemote(t, "remote", "wapt")
 	smallDisk(t, m, 300)
 	repo := newRepository(t, rng, m.dir("wapt"), "")
-	for i := range 20 {
-		repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", 50_000)
-	}
-	repo.index()
+	repo.stock(20, sized(50_000))
 	m.launch()
 	m.waitStatus(readyWithin, "answers", answers)
 	m.admit(r)

@@ -28,10 +28,7 @@ func stock(t *testing.T) *stocked {
 	s := &stocked{t: t, rng: newRandom(t), trees: &comparison{bumps: 100}}
 	s.m, s.r = newMain(t, "wapt", "wapt-host"), newRemote(t, "remote", "wapt", "wapt-host")
 	s.repo = newRepository(t, s.rng, s.m.dir("wapt"), s.m.dir("wapt-host"))
-	for i := range 20 {
-		s.apps = append(s.apps, s.repo.add(fmt.Sprintf("tis-app%02d", i), "1-1", s.rng.between(100_000, 400_000)))
-	}
-	s.repo.index()
+	s.apps = s.repo.stock(20, func() int { return s.rng.between(100_000, 400_000) })
 	s.hosts = s.repo.addHosts(150)
 	s.m.start()
 	s.m.admit(s.r)

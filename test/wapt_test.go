@@ -40,6 +40,17 @@ func (r *repository) add(name, version string, size int) string {
 	return r.put(name, version, makePackage(r.t, name, version, r.rng.data(size)))
 }
 
+// stock adds n packages, and their index, and returns their files.
+func (r *repository) stock(n int, size func() int) (files []string) {
+	for i := range n {
+		files = append(files, r.add(fmt.Sprintf("tis-app%02d", i), "1-1", size()))
+	}
+	r.index()
+	return files
+}
+
+func sized(n int) func() int { return func() int { return n } }
+
 // put writes the bytes of a package under the name that WAPT gives them.
 func (r *repository) put(name, version string, data []byte) string {
 	r.t.Helper()

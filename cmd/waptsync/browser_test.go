@@ -94,6 +94,20 @@ func remoteSays(name, selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('[data-remote="%s"] %s')].some((e) => e.innerText.includes(%q))`, name, selector, text)
 }
 
+// publishSlowly starts a main of the repository, with its page, that remotes reach
+// by a slow line.
+func publishSlowly(t *testing.T, repo *sample.Repository, data string) (line *slowLine, log *lines) {
+	t.Helper()
+	line = newSlowLine(t)
+	publish := []string{"publish", "--data", data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--window", "16MiB", "--advertise", line.address()}
+	for name, folder := range repo.Shares() {
+		publish = append(publish, "--share", name+"="+folder)
+	}
+	log, _ = loggedService(t, publish...)
+	line.run(t, logged(t, log, `"listen":"([^"]+)"`))
+	return line, log
+}
+
 // TestAnAdministratorsDayInARealBrowser has everything behind the page: a main,
 // remotes that join with the line which the page shows, and files. Pictures are
 // kept in the folder that WAPTSYNC_ARTIFACTS names.
@@ -108,14 +122,8 @@ func TestAnAdministratorsDayInARealBrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := newSlowLine(t)
 	mainData := filepath.Join(dir, "main")
-	publish := []string{"publish", "--data", mainData, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--window", "16MiB", "--advertise", line.address()}
-	for name, folder := range repo.Shares() {
-		publish = append(publish, "--share", name+"="+folder)
-	}
-	log, _ := loggedService(t, publish...)
-	line.run(t, logged(t, log, `"listen":"([^"]+)"`))
+	line, log := publishSlowly(t, repo, mainData)
 	link := logged(t, log, `"link":"([^"]+)"`)
 	url, _, _ := strings.Cut(link, "/setup")
 	s := screen.Start(t, url)

@@ -31,15 +31,9 @@ func TestPictureForTheREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := newSlowLine(t)
 	mainData := filepath.Join(dir, "main")
 	must(t, "correct horse battery\n", "console", "passwd", "--data", mainData)
-	publish := []string{"publish", "--data", mainData, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--window", "16MiB", "--advertise", line.address()}
-	for name, folder := range repo.Shares() {
-		publish = append(publish, "--share", name+"="+folder)
-	}
-	log, _ := loggedService(t, publish...)
-	line.run(t, logged(t, log, `"listen":"([^"]+)"`))
+	line, log := publishSlowly(t, repo, mainData)
 	s := screen.Start(t, "https://"+logged(t, log, `"http":"([^"]+)"`))
 	s.Size(1200, 1130, "light")
 	s.Open("/")
