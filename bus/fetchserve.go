@@ -98,10 +98,11 @@ func (a *answering) begin() {
 }
 
 func (a *answering) send() {
+	// Before it is sent: who has all of an answer finds it counted.
+	a.f.served.Add(int64(a.content))
 	if a.err == nil {
 		a.err = a.f.publish(a.reply, a.buf)
 	}
-	a.f.served.Add(int64(a.content))
 	a.number++
 }
 
