@@ -10,6 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"waptsync/objects"
 )
 
 // smallDisk has the bus's store on a disk of that many MiB.
@@ -281,5 +283,42 @@ func TestASmallDiskIsNotAlwaysFull(t *testing.T) {
 	mustAppend(t, l, fileEvents("file", 10)...)
 	if err := s.Health(); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+}
+
+// TestNoPutIsLeftToAStreamThatWasMadeAnew has a put without an answer when the
+// window is mended: nobody answers it any more.
+func TestNoPutIsLeftToAStreamThatWasMadeAnew(t *testing.T) {
+	o := smallDisk(t, 200)
+	s := startServer(t, o)
+	w, err := s.OpenWindow(testContext(t), "wapt", 16<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := fillDisk(t, o.Dir)
+	for i := 0; s.checkStream(objectsStream("wapt"), nil) == nil; i++ {
+		data := fmt.Appendf(make([]byte, 64<<10), "%d", i)
+		if err := w.Put(testContext(t), objects.Sum(data), data); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	free()
+	w.mu.Lock()
+	w.resting = time.Now() // over
+	w.mu.Unlock()
+	if err := w.rested(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := w.Flush(testContext(t)); err == nil {
+		t.Error("objects without an answer are called stored")
+	}
+	if took := time.Since(began); took > putTimeout/2 {
+		t.Errorf("the flush took %v", took)
+	}
+	data := []byte("new")
+	if err := errors.Join(w.Put(testContext(t), objects.Sum(data), data), w.Flush(testContext(t))); err != nil {
+		t.Error(err)
 	}
 }

@@ -113,13 +113,17 @@ func (w *Window) Put(ctx context.Context, id objects.ID, data []byte) error {
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {"0"}},
 	}
 	// The object outlives the caller's interest in it: Flush judges it.
-	under := w.underWay()
+	under, err := w.underWay()
+	if err != nil {
+		w.pending.Release(weight)
+		return fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err)
+	}
 	go func() {
 		defer w.pending.Release(weight)
 		ctx, cancel := context.WithTimeout(under, putTimeout)
 		defer cancel()
 		if _, err := w.js.PublishMsg(ctx, msg); err != nil && !alreadyThere(err) {
-			w.fail(fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err))
+			w.fail(under, fmt.Errorf("putting object %s to the window of %s: %w", id, w.share, err))
 		}
 	}()
 	return nil
@@ -132,13 +136,17 @@ func alreadyThere(err error) bool {
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-func (w *Window) fail(err error) {
+// fail notes that a put failed which began under that context. One that was
+// given up says nothing of the stream as it is now.
+func (w *Window) fail(under context.Context, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
 		w.err = err
 	}
-	w.resting = time.Now().Add(windowRest)
+	if under.Err() == nil {
+		w.resting = time.Now().Add(windowRest)
+	}
 }
 
 func (w *Window) rest() {

@@ -12,14 +12,17 @@ import (
 // server whose disk is full never answers.
 const slowPut = 2 * time.Second
 
-// underWay is the context of puts that begin now.
-func (w *Window) underWay() context.Context {
+// underWay is the context of puts that begin now, unless they may not.
+func (w *Window) underWay() (context.Context, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if time.Now().Before(w.resting) {
+		return nil, errWindowRests
+	}
 	if w.puts == nil {
 		w.puts, w.giveUp = context.WithCancel(context.Background())
 	}
-	return w.puts
+	return w.puts, nil
 }
 
 // watchPuts gives the puts under way up as soon as the stream turns out to take
@@ -38,8 +41,7 @@ func (w *Window) watchPuts() (stop func()) {
 			return
 		}
 		if err := w.server.checkStream(objectsStream(w.share), nil); err != nil {
-			w.fail(fmt.Errorf("the window of %s takes nothing: %w", w.share, err))
-			w.dropPuts()
+			w.giveUpPuts(fmt.Errorf("the window of %s takes nothing: %w", w.share, err))
 			return
 		}
 		t.Reset(slowPut)
@@ -55,9 +57,14 @@ func (w *Window) watchPuts() (stop func()) {
 	}
 }
 
-func (w *Window) dropPuts() {
+// giveUpPuts ends the puts under way, and has nothing put for a while.
+func (w *Window) giveUpPuts(why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = why
+	}
+	w.resting = time.Now().Add(windowRest)
 	if w.giveUp != nil {
 		w.giveUp()
 	}
@@ -100,6 +107,8 @@ func (w *Window) mend(ctx context.Context) error {
 	}
 	broken, err := w.server.remake(ctx, w.js, objectsStream(w.share), w.open)
 	if err == nil && broken != nil {
+		// Nobody answers what the old stream was given.
+		w.giveUpPuts(fmt.Errorf("the window of %s was made anew: %w", w.share, broken))
 		w.server.log.Warn().Err(broken).Str("stream", objectsStream(w.share)).Msg("the window was made anew")
 	}
 	return err
