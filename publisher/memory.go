@@ -30,6 +30,15 @@ func memoryOf(f *folder) folderMemory {
 
 const maxMemory = 64 << 10 // bytes; a reason to hold is a sentence
 
+// recordsDir is where the published state is kept while the service runs, "" if
+// only in memory.
+func (p *Publisher) recordsDir() string {
+	if p.o.StateFile == "" || p.inMemory.Load() {
+		return ""
+	}
+	return filepath.Dir(p.o.StateFile)
+}
+
 // readMemory reads the file; none is an empty memory, and no file is no error.
 func readMemory(file string) (memory, error) {
 	var m memory

@@ -62,7 +62,7 @@ func TestExcludes(t *testing.T) {
 }
 
 func TestTreeCountsWhatItHolds(t *testing.T) {
-	var tr tree
+	tr := newTree("")
 	file := entry{kind: bus.KindFile, size: 10}
 	dir := entry{kind: bus.KindDir, mode: 0o755}
 	tr.put("a/b/f", file) // before its directories, as a replay can
@@ -174,7 +174,7 @@ func TestDamagedManifestStoreIsMadeAnew(t *testing.T) {
 }
 
 func TestTreeForgetsDirectoriesThatNothingStandsFor(t *testing.T) {
-	var tr tree
+	tr := newTree("")
 	tr.put("a/b/f", entry{kind: bus.KindFile})
 	tr.put("a/g", entry{kind: bus.KindFile})
 	tr.delete("a/b/f")

@@ -30,6 +30,7 @@ type Publisher struct {
 	rescan   chan struct{}
 	recheck  chan string // paths that a fetch found changed
 	approved atomic.Bool // the next session may publish mass deletions
+	inMemory atomic.Bool // no session keeps the published state in a file any more
 
 	hashedFiles, hashedBytes atomic.Int64
 	events                   atomic.Int64

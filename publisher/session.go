@@ -132,7 +132,7 @@ type finished struct {
 
 func newSession(p *Publisher, f *folder) *session {
 	s := &session{
-		p: p, o: &p.o, log: p.log, folder: f, tree: &tree{}, problems: &p.problems,
+		p: p, o: &p.o, log: p.log, folder: f, tree: newTree(p.recordsDir()), problems: &p.problems,
 		generation: p.o.Log.Generation(),
 		works:      make(map[string]*work),
 		gone:       newGoneSet(),
@@ -160,6 +160,7 @@ func newSession(p *Publisher, f *folder) *session {
 
 // run replays, scans and then follows the folder until ctx ends or errAgain.
 func (s *session) run(ctx context.Context) error {
+	defer s.tree.close()
 	indexes, err := s.replay(ctx)
 	if err != nil {
 		return err
@@ -168,6 +169,9 @@ func (s *session) run(ctx context.Context) error {
 	defer s.group.Wait()
 	defer cancel()
 	s.ctx = ctx
+	if err := s.tree.unkept(); err != nil {
+		s.log.Warn().Err(err).Msg("what is published is kept in memory, which takes some 100 bytes a file")
+	}
 	s.p.publish(s)
 	defer s.p.unpublish()
 
@@ -213,35 +217,26 @@ func (s *session) replay(ctx context.Context) (indexes []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading back the events of share %s: %w", s.o.Share, err)
 	}
+	manifests := make(map[objects.ID]bool)
+	s.tree.walk("", func(p string, e entry) bool {
+		if c := e.content(); !c.Manifest.IsZero() {
+			manifests[c.Manifest] = true
+		}
+		if e.kind == bus.KindFile && s.o.Index != nil && s.o.Index.IsIndex(p) {
+			indexes = append(indexes, p)
+		}
+		return true
+	})
 	if store, ok := s.o.Manifests.(interface {
 		Prune(keep func(objects.ID) bool) error
 	}); ok {
-		if err := store.Prune(s.manifestsInUse()); err != nil {
+		if err := store.Prune(func(id objects.ID) bool { return manifests[id] }); err != nil {
 			s.log.Warn().Err(err).Msg("old manifests could not be forgotten")
 		}
 	}
 	n := s.tree.sum()
 	s.log.Info().Int64("files", n.files).Int64("bytes", n.bytes).Dur("took", time.Since(begun)).Msg("published state read back")
-	if s.o.Index != nil {
-		s.tree.walk("", func(p string, e entry) bool {
-			if e.kind == bus.KindFile && s.o.Index.IsIndex(p) {
-				indexes = append(indexes, p)
-			}
-			return true
-		})
-	}
 	return indexes, nil
-}
-
-func (s *session) manifestsInUse() func(objects.ID) bool {
-	used := make(map[objects.ID]bool)
-	s.tree.walk("", func(_ string, e entry) bool {
-		if c := e.content(); !c.Manifest.IsZero() {
-			used[c.Manifest] = true
-		}
-		return true
-	})
-	return func(id objects.ID) bool { return used[id] }
 }
 
 // loop is the one place where the session waits.
@@ -426,6 +421,12 @@ func (s *session) wake(now time.Time) time.Time {
 func (s *session) health() {
 	if s.o.Log.Generation() != s.generation {
 		s.log.Warn().Msg("the event stream began another generation: publishing anew")
+		s.ended = errAgain
+		return
+	}
+	if err := s.tree.err(); err != nil {
+		s.log.Warn().Err(err).Msg("what is published could not be looked up: reading it back from the events, into memory")
+		s.p.inMemory.Store(true)
 		s.ended = errAgain
 		return
 	}

@@ -1,23 +1,70 @@
 package publisher
 
 import (
+	"hash/maphash"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"waptsync/bus"
-	"waptsync/objects"
 )
 
 // tree is the published state of a share: what the newest event of each path
 // says, without tombstones. Its methods may be called concurrently.
 //
-// A million files must fit into a small host, so an entry is 80 bytes beside its
-// name, and what only few have lies behind a pointer.
+// A million files must fit into a small host: the heap has some 26 bytes for
+// each, the place of its record. Directories, which are few, are in the heap.
 type tree struct {
 	mu      sync.RWMutex
 	top     node
 	counts  counts
 	deletes uint64 // how often an entry was deleted
+
+	hash    func(path string) uint64
+	at      map[uint64]ref // by the path's hash
+	clashes map[string]ref // paths with the hash of another
+	dir     string         // of the records' file
+	records *records
+	waste   int64  // bytes of records that nothing refers to
+	scratch []byte // of add
+	failure atomic.Pointer[error]
+}
+
+// newTree makes an empty tree whose records go to a file in dir; "" keeps them
+// in memory.
+func newTree(dir string) *tree {
+	seed := maphash.MakeSeed()
+	return &tree{
+		hash:    func(path string) uint64 { return maphash.String(seed, path) },
+		at:      make(map[uint64]ref),
+		clashes: make(map[string]ref),
+		dir:     dir,
+		records: newRecords(dir),
+	}
+}
+
+func (t *tree) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.records.close()
+}
+
+// err returns why something could not be read back, or nil. Such paths count as
+// not published, so the state is to be read from the events anew.
+func (t *tree) err() error {
+	if err := t.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (t *tree) failed(err error) { t.failure.CompareAndSwap(nil, &err) }
+
+// unkept returns why records stay in memory, or nil.
+func (t *tree) unkept() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.records.failed
 }
 
 // counts sums up a tree.
@@ -30,95 +77,25 @@ func (c counts) paths() int64 { return c.files + c.dirs + c.links }
 // node is a directory. One that no event stands for, as when its children were
 // replayed before it, has a zero entry.
 type node struct {
-	entry entry
-	leafs map[string]entry // files and symbolic links
-	dirs  map[string]*node
+	entry  entry
+	dirs   map[string]*node
+	leafs  int // files and symbolic links
+	newest ref // record of a leaf; each refers to the one before it
+	stale  int // records among these that are not the leaf's any more
 }
 
-// entry is the published state of one path.
-type entry struct {
-	size, mtime, ctime int64
-	inode              uint64
-	digest             objects.ID
-	more               *more
-	mode               uint16
-	kind               bus.Kind
-	incomplete         bool // an index, published as incomplete
-}
-
-// more is what only files of several objects or with MD5, and links, have.
-type more struct {
-	params   objects.Params
-	manifest objects.ID
-	objects  uint32
-	hasMD5   bool
-	md5      [16]byte
-	target   string
-}
-
-func entryOf(e *bus.Event) entry {
-	n := entry{
-		size:   e.Content.Size,
-		mtime:  e.MTime,
-		ctime:  e.Origin.CTime,
-		inode:  e.Origin.Inode,
-		digest: e.Content.Digest,
-		mode:   uint16(e.Mode),
-		kind:   e.Kind,
-
-		incomplete: e.Incomplete,
-	}
-	if e.Content.HasMD5 || e.Content.Objects > 1 || e.Target != "" {
-		n.more = &more{
-			params: e.Content.Params, manifest: e.Content.Manifest, objects: e.Content.Objects,
-			hasMD5: e.Content.HasMD5, md5: e.Content.MD5, target: e.Target,
-		}
-	}
-	return n
-}
-
-// content is the inverse of entryOf for a file's content.
-func (n entry) content() bus.Content {
-	c := bus.Content{Size: n.size, Digest: n.digest}
-	if n.size > 0 {
-		c.Objects = 1
-	}
-	if m := n.more; m != nil {
-		c.Objects, c.Manifest, c.Params = m.objects, m.manifest, m.params
-		c.HasMD5, c.MD5 = m.hasMD5, m.md5
-	}
-	return c
-}
-
-func (n entry) target() string {
-	if n.more == nil {
-		return ""
-	}
-	return n.more.target
-}
-
-func (n entry) body() body { return body{n.inode, n.size, n.mtime} }
-
-// stat is what lstat said of the file when it was published.
-func (n entry) stat() stat {
-	return stat{kind: n.kind, mode: uint32(n.mode), size: n.size, mtime: n.mtime, ctime: n.ctime, inode: n.inode}
-}
-
-// sameFile says whether st is the file that was published, without a look at its bytes.
-func (n entry) sameFile(st stat) bool {
-	return n.kind == bus.KindFile && st.kind == bus.KindFile && n.body() == st.body() &&
-		n.ctime == st.ctime && uint32(n.mode) == st.mode
-}
+// names is how many stand directly in the directory.
+func (d *node) names() int { return d.leafs + len(d.dirs) }
 
 func (t *tree) get(path string) (entry, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
+	if l, _, ok := t.leaf(path); ok {
+		return l.entry, true
+	}
 	dir, name := t.parent(path, false)
 	if dir == nil {
 		return entry{}, false
-	}
-	if e, ok := dir.leafs[name]; ok {
-		return e, true
 	}
 	if d, ok := dir.dirs[name]; ok && d.entry.kind != 0 {
 		return d.entry, true
@@ -134,12 +111,10 @@ func (t *tree) put(path string, e entry) {
 	if e.kind == bus.KindDir {
 		dir.dir(name).entry = e
 	} else {
-		if dir.leafs == nil {
-			dir.leafs = make(map[string]entry)
-		}
-		dir.leafs[strings.Clone(name)] = e
+		t.add(dir, &leaf{entry: e, path: path})
 	}
 	t.count(e, 1)
+	t.tidy(dir)
 }
 
 func (t *tree) delete(path string) {
@@ -148,6 +123,9 @@ func (t *tree) delete(path string) {
 	t.deletes++
 	t.remove(path, false)
 	t.prune(above(path))
+	if dir, _ := t.parent(path, false); dir != nil {
+		t.tidy(dir)
+	}
 }
 
 // doubt makes sure that nothing equals what is published under path, whose
@@ -159,12 +137,13 @@ func (t *tree) doubt(path string) {
 	if dir == nil {
 		return
 	}
-	if e, ok := dir.leafs[name]; ok {
-		e.mode, e.inode = ^uint16(0), 0
-		if e.kind == bus.KindSymlink {
-			e.more = nil
+	if l, at, ok := t.leaf(path); ok {
+		l.mode, l.inode = ^uint16(0), 0
+		if l.kind == bus.KindSymlink {
+			l.more = nil
 		}
-		dir.leafs[name] = e
+		t.drop(dir, path, at)
+		t.add(dir, &l)
 	} else if d := dir.dirs[name]; d != nil {
 		d.entry.mode = ^uint16(0)
 	}
@@ -177,7 +156,7 @@ func (t *tree) prune(path string) {
 		if dir == nil {
 			return
 		}
-		if d := dir.dirs[name]; d == nil || d.entry.kind != 0 || len(d.leafs)+len(d.dirs) > 0 {
+		if d := dir.dirs[name]; d == nil || d.entry.kind != 0 || d.names() > 0 {
 			return
 		}
 		delete(dir.dirs, name)
@@ -192,9 +171,9 @@ func (t *tree) remove(path string, keepDir bool) {
 	if dir == nil {
 		return
 	}
-	if e, ok := dir.leafs[name]; ok {
-		t.count(e, -1)
-		delete(dir.leafs, name)
+	if l, at, ok := t.leaf(path); ok {
+		t.count(l.entry, -1)
+		t.drop(dir, path, at)
 	}
 	d, ok := dir.dirs[name]
 	if !ok {
@@ -204,7 +183,7 @@ func (t *tree) remove(path string, keepDir bool) {
 		t.count(d.entry, -1)
 		d.entry = entry{}
 	}
-	if !keepDir && len(d.leafs)+len(d.dirs) == 0 {
+	if !keepDir && d.names() == 0 {
 		delete(dir.dirs, name)
 	}
 }
@@ -272,10 +251,11 @@ func (t *tree) list(path string) []string {
 	if d == nil {
 		return nil
 	}
-	names := make([]string, 0, len(d.leafs)+len(d.dirs))
-	for name := range d.leafs {
-		names = append(names, name)
-	}
+	names := make([]string, 0, d.names())
+	t.leafs(d, func(l *leaf) bool {
+		names = append(names, l.path[strings.LastIndexByte(l.path, '/')+1:])
+		return true
+	})
 	for name := range d.dirs {
 		names = append(names, name)
 	}
@@ -288,7 +268,7 @@ func (t *tree) size(path string) (names int, deletes uint64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if d := t.node(path); d != nil {
-		names = len(d.leafs) + len(d.dirs)
+		names = d.names()
 	}
 	return names, t.deletes
 }
@@ -299,23 +279,18 @@ func (t *tree) walk(path string, fn func(path string, e entry) bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if d := t.node(path); d != nil {
-		d.walk(path, fn)
+		t.walkNode(path, d, fn)
 	}
 }
 
-func (d *node) walk(path string, fn func(path string, e entry) bool) bool {
+func (t *tree) walkNode(path string, d *node, fn func(path string, e entry) bool) bool {
 	for name, sub := range d.dirs {
 		p := join(path, name)
-		if !sub.walk(p, fn) || sub.entry.kind != 0 && !fn(p, sub.entry) {
+		if !t.walkNode(p, sub, fn) || sub.entry.kind != 0 && !fn(p, sub.entry) {
 			return false
 		}
 	}
-	for name, e := range d.leafs {
-		if !fn(join(path, name), e) {
-			return false
-		}
-	}
-	return true
+	return t.leafs(d, func(l *leaf) bool { return fn(l.path, l.entry) })
 }
 
 func (t *tree) sum() counts {
