@@ -3,6 +3,7 @@ package bus
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 
@@ -44,7 +45,14 @@ func objectsStream(share string) string { return "OBJECTS_" + share }
 
 func eventSubject(share, path string) string {
 	h := sha256.Sum256([]byte(path))
-	return eventsPrefix + "." + share + "." + base64.RawURLEncoding.EncodeToString(h[:pathHashBytes])
+	return eventsPrefix + "." + share + "." + pathToken(h[:pathHashBytes])
+}
+
+// pathToken writes a hash with few different characters in front: the NATS
+// server keeps its subjects in a tree that branches by character, and takes 100
+// bytes a subject at any number with this, up to 127 with base64 throughout.
+func pathToken(h []byte) string {
+	return hex.EncodeToString(h[:3]) + base64.RawURLEncoding.EncodeToString(h[3:])
 }
 
 func markerSubject(share string) string { return eventsPrefix + "." + share + "." + markerToken }

@@ -68,7 +68,8 @@ func (a *app) watchdog(ctx context.Context, log zerolog.Logger, stuck func(limit
 	}
 }
 
-// guarded runs all until ctx ends, as runTogether does, under the watchdog.
+// guarded runs all until ctx ends, as runTogether does, under the watchdog, and
+// gives memory back while they rest.
 func (a *app) guarded(ctx context.Context, log zerolog.Logger, stuck func(time.Duration) error, all ...runner) error {
 	watching, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -76,6 +77,7 @@ func (a *app) guarded(ctx context.Context, log zerolog.Logger, stuck func(time.D
 		defer close(ended)
 		a.watchdog(watching, log, stuck)
 	}()
+	go restHeap(watching)
 	err := runTogether(ctx, all...)
 	cancel()
 	<-ended
