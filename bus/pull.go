@@ -11,14 +11,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// How a puller asks. A message of the event stream has at most about 13 KiB,
-// so no single one is above pullBytes: the server would close such a request
-// at once, again and again.
+// How a puller asks.
 const (
 	pullExpires   = 30 * time.Second // the reply's way through the account import ends after 2 min
 	pullHeartbeat = 5 * time.Second
 	// pullSilence without a heartbeat means that nobody holds our requests.
 	pullSilence = 2*pullHeartbeat + 2*time.Second
+
+	pullAverage = 256 // bytes of a message, before any came
+	pullLine    = 16  // bytes of a message's protocol line beside what Size counts
+	pullMemory  = 16  // messages that make the average
+	pullLeast   = 8   // messages to ask for at once, however large they are
 )
 
 var errPullLost = errors.New("pull consumer lost")
@@ -40,14 +43,20 @@ type pulled struct {
 // requests one message in turn, so only their sum is counted: credit. The sum
 // may be wrong for a while, but then either heartbeats stop, or the channel
 // overflows and the consumer's own count of deliveries shows a gap.
+//
+// A request bounds the messages and not their bytes: nats-server 2.15.2 ends one
+// whose bytes are used up exactly without a word (consumer.go, nextWaiting), and
+// the credit would be wrong until the heartbeats stop, at the same message again
+// and again. So the messages that fit are reckoned from those that came.
 type puller struct {
 	conn    *nats.Conn
 	sub     *nats.Subscription
 	msgs    chan *nats.Msg
 	subject string
 	own     string // part of the reply subject of all that our consumer delivers
-	request []byte
-	batch   int
+	most    int    // messages to ask for at once
+	bytes   int    // to ask for at once, about
+	average int    // bytes of a message, of late
 
 	credit int       // messages that the server may still send for open requests
 	asked  time.Time // when the newest request was sent
@@ -58,17 +67,18 @@ type puller struct {
 	consumerSeq uint64
 }
 
-func newPuller(conn *nats.Conn, subject, inbox string, batch, maxBytes int) (*puller, error) {
+// newPuller asks for at most most messages at once, and for about bytes.
+func newPuller(conn *nats.Conn, subject, inbox string, most, bytes int) (*puller, error) {
 	p := &puller{
 		conn:    conn,
 		subject: subject,
 		own:     "." + consumerOf(subject) + ".",
-		batch:   batch,
-		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
-			batch, maxBytes, pullExpires.Nanoseconds(), pullHeartbeat.Nanoseconds()),
+		most:    most,
+		bytes:   bytes,
+		average: pullAverage,
 		// At most three requests are open: two when half of one is used, and
 		// one more that renews them before they expire.
-		msgs:  make(chan *nats.Msg, 3*batch+64),
+		msgs:  make(chan *nats.Msg, 3*most+64),
 		timer: time.NewTimer(pullSilence),
 	}
 	var err error
@@ -137,17 +147,21 @@ func (p *puller) poll() (pulled, bool, error) {
 }
 
 func (p *puller) ask() error {
-	now := time.Now()
-	if p.credit > p.batch/2 && now.Sub(p.asked) < pullExpires/2 {
+	now, batch := time.Now(), p.batch()
+	if p.credit > batch/2 && now.Sub(p.asked) < pullExpires/2 {
 		return nil
 	}
-	if err := p.conn.PublishMsg(&nats.Msg{Subject: p.subject, Reply: p.sub.Subject, Data: p.request}); err != nil {
+	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, batch, pullExpires.Nanoseconds(), pullHeartbeat.Nanoseconds())
+	if err := p.conn.PublishMsg(&nats.Msg{Subject: p.subject, Reply: p.sub.Subject, Data: request}); err != nil {
 		return fmt.Errorf("%w: asking for messages: %w", errPullLost, err)
 	}
-	p.credit += p.batch
+	p.credit += batch
 	p.asked = now
 	return nil
 }
+
+// batch is how many messages to ask for.
+func (p *puller) batch() int { return max(min(p.bytes/p.average, p.most), min(pullLeast, p.most)) }
 
 // judge takes one message of the inbox; ok says that it is for the caller.
 func (p *puller) judge(m *nats.Msg) (d pulled, ok bool, err error) {
@@ -161,6 +175,8 @@ func (p *puller) judge(m *nats.Msg) (d pulled, ok bool, err error) {
 		return d, false, nil
 	}
 	p.credit--
+	size := m.Size() + pullLine
+	p.average = max(1, p.average+(size-p.average)/pullMemory)
 	d, err = parseAckReply(m)
 	if err != nil {
 		return d, false, fmt.Errorf("%w: %w", errPullLost, err)
@@ -185,8 +201,7 @@ func (p *puller) judgeStatus(m *nats.Msg) (d pulled, ok bool, err error) {
 			return d, false, fmt.Errorf("%w: the consumer delivered %d messages, %d came", errPullLost, n, p.consumerSeq)
 		}
 		return d, true, nil
-	case status == "404", status == "408",
-		status == "409" && (strings.HasPrefix(text, "Message Size Exceeds") || strings.HasPrefix(text, "Batch Completed")):
+	case status == "404", status == "408":
 		unused, _ := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
 		p.credit = max(0, p.credit-unused)
 		return d, false, nil
