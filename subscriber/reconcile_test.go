@@ -1,6 +1,7 @@
 package subscriber
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,6 +123,51 @@ func TestReconcileThatCrashesBeginsAgain(t *testing.T) {
 	r.start()
 	r.has("a", []byte("a"))
 	r.restart()
+	m.mark()
+	r.reached()
+	r.same()
+	if got := r.trash(); !slices.Equal(got, []string{"extra"}) {
+		t.Errorf("the trash has %q", got)
+	}
+}
+
+// TestAComparisonGoesOnAfterALostFeed loses the feed in the midst of a first join.
+func TestAComparisonGoesOnAfterALostFeed(t *testing.T) {
+	m := startMain(t)
+	m.restart()
+	for i := range 50 {
+		m.put(fmt.Sprint("file", i), random(100))
+	}
+	m.put("a", []byte("a"))
+	r := newRemote(t, m, "colmar")
+	r.seed("extra", []byte("x"))
+	r.start()
+	session := func() *session {
+		r.r.mu.Lock()
+		defer r.r.mu.Unlock()
+		return r.r.session
+	}
+	for _, name := range []string{"a", "b"} {
+		m.put(name, []byte(name))
+		r.has(name, []byte(name))
+		was := session()
+		waitFor(t, 20*time.Second, func() string {
+			if n := was.win.passedSeq(); n != m.log.Last() {
+				return fmt.Sprintf("%d of %d events passed", n, m.log.Last())
+			}
+			return ""
+		})
+		was.feed.Close()
+		waitFor(t, 20*time.Second, func() string {
+			if now := session(); now == nil || now == was {
+				return "no other session"
+			}
+			return ""
+		})
+		if now := session(); !now.welcome.Resume || !now.reconciling || now.welcome.Next != m.log.Last()+1 {
+			t.Errorf("welcome %+v, comparing: %v, the stream ends at %d", now.welcome, now.reconciling, m.log.Last())
+		}
+	}
 	m.mark()
 	r.reached()
 	r.same()

@@ -80,8 +80,9 @@ type Replica struct {
 	// sessions, the committer within one.
 	following alive.Loop
 
-	catalog   *catalog // guarded by commit; nil: to be loaded
-	failpoint func(point string) error
+	interrupted *interrupted // of the last session; nil: nothing was
+	catalog     *catalog     // guarded by commit; nil: to be loaded
+	failpoint   func(point string) error
 
 	mu      sync.Mutex
 	session *session // the present one, for Report

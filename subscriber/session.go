@@ -124,6 +124,7 @@ func (r *Replica) follow(ctx context.Context) error {
 		r.session = nil
 		r.mu.Unlock()
 	}()
+	defer s.interrupt()
 	return s.run(ctx)
 }
 
@@ -156,8 +157,11 @@ func (s *session) hello(ctx context.Context) error {
 	}
 	asked := s.r.reread.Load()
 	pos := p.Position
-	if p.Reconciling || asked {
+	switch {
+	case asked:
 		pos = bus.Position{}
+	case p.Reconciling:
+		pos = s.r.interrupted.position()
 	}
 	helloCtx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
@@ -167,6 +171,10 @@ func (s *session) hello(ctx context.Context) error {
 	}
 	s.welcome, s.helloAt = w, s.r.now()
 	if w.Resume && pos != (bus.Position{}) {
+		if p.Reconciling {
+			s.resume(s.r.interrupted)
+			return nil
+		}
 		s.win.passed = reached{seq: pos.Seq, known: pos.Seq, gen: pos.Generation}
 		s.win.last = pos.Seq
 		s.swept = true
