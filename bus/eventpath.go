@@ -34,3 +34,15 @@ func ValidPath(p string) error {
 	}
 	return nil
 }
+
+// PackagePrefix is what the paths of one package's versions begin with: a name
+// up to its first '_' in the same folder. A remote takes what it can of one from
+// another.
+func PackagePrefix(path string) (prefix string, ok bool) {
+	base := strings.LastIndexByte(path, '/') + 1
+	i := strings.IndexByte(path[base:], '_')
+	if i <= 0 {
+		return "", false
+	}
+	return path[:base+i+1], true
+}

@@ -13,6 +13,7 @@ func (s *session) finish(w *work, r *reading) {
 	switch r.outcome {
 	case hashed:
 		s.finishHashed(w, r)
+		s.gone.settle(w.path)
 	case hashBusy:
 		s.countOff(w)
 		if w.busySince.IsZero() {
@@ -41,6 +42,7 @@ func (s *session) finish(w *work, r *reading) {
 	case hashFailed:
 		w.dirty, w.written = false, false
 		s.failed(w, "read", r.err)
+		s.gone.settle(w.path)
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 // pauses can put off its tombstones.
 const burstCap = 10
 
+// versionPatience bounds how long a deleted version of a package waits for
+// another one that is under way.
+const versionPatience = 5 * time.Minute
+
 // vanished is a published path that was not there when it was looked for.
 type vanished struct {
 	at   time.Time
@@ -29,10 +33,11 @@ type goneSet struct {
 	paths       map[string]vanished
 	bodies      map[body]string // the files among them
 	first, last time.Time       // when the present burst began, and its newest path
+	needed      map[string]bool // packages of which a version waits for another, see comingPackages
 }
 
 func newGoneSet() *goneSet {
-	return &goneSet{paths: make(map[string]vanished), bodies: make(map[body]string)}
+	return &goneSet{paths: make(map[string]vanished), bodies: make(map[body]string), needed: make(map[string]bool)}
 }
 
 func (g *goneSet) mark(p string, e entry, renamed bool, wait time.Duration, now time.Time) {
@@ -90,6 +95,14 @@ func (g *goneSet) due(delay time.Duration) time.Time {
 	return quiet
 }
 
+// settle has the tombstones that waited for a version of the package made now.
+func (g *goneSet) settle(path string) {
+	if prefix, ok := bus.PackagePrefix(path); ok && g.needed[prefix] {
+		delete(g.needed, prefix)
+		g.first = time.Time{}
+	}
+}
+
 // vanish takes note that p, which is published, is not there, nor anything
 // beneath it.
 func (s *session) vanish(p string, e entry, renamed bool) {
@@ -138,8 +151,12 @@ func (s *session) bury(now time.Time) {
 	}
 	// Descending order puts what is in a directory before it.
 	slices.SortFunc(list, func(a, b string) int { return cmp.Compare(b, a) })
-	busy := s.busyDirs()
+	busy, coming := s.busyDirs(), s.comingPackages()
 	for _, p := range list {
+		if prefix, ok := bus.PackagePrefix(p); ok && coming[prefix] && now.Sub(s.gone.paths[p].at) < versionPatience {
+			s.gone.needed[prefix] = true
+			continue
+		}
 		s.tombstone(p, busy, now)
 	}
 	if len(s.gone.paths) == 0 {
@@ -195,6 +212,23 @@ func (s *session) busyDirs() map[string]bool {
 		}
 	}
 	return busy
+}
+
+// comingPackages are those of which a file has no event yet. Remotes make a new
+// version from the old one, which is often removed before the main has read the
+// new one: with its tombstone first, all of a large package would be sent.
+func (s *session) comingPackages() map[string]bool {
+	coming := make(map[string]bool)
+	for p, w := range s.works {
+		switch w.phase {
+		case waiting, queued, reads:
+			if prefix, ok := bus.PackagePrefix(p); ok && !w.failing && !w.rescan {
+				coming[prefix] = true
+			}
+		case withheld, ready, committing:
+		}
+	}
+	return coming
 }
 
 func (s *session) tombstone(p string, busy map[string]bool, now time.Time) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
-	"strings"
 
 	"waptsync/bus"
 )
@@ -163,23 +162,9 @@ func wholeHolder(tx *stateTx, ev *bus.Event) (path string, ok bool) {
 	return path, ok && path != ev.Path
 }
 
-// relativesPrefix is what paths of the same package begin with: a name up to
-// its first '_' in the same folder.
-func relativesPrefix(path string) (string, bool) {
-	dir, base := split(path)
-	i := strings.IndexByte(base, '_')
-	if i <= 0 {
-		return "", false
-	}
-	if dir != "" {
-		dir += "/"
-	}
-	return dir + base[:i+1], true
-}
-
 // hasRelatives says whether the share has another file of the same package.
 func hasRelatives(tx *stateTx, path string) (found bool) {
-	prefix, ok := relativesPrefix(path)
+	prefix, ok := bus.PackagePrefix(path)
 	if !ok {
 		return false
 	}

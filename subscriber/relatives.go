@@ -43,7 +43,7 @@ func (s *session) relatives(it *item, ev *bus.Event) ([]relative, error) {
 				found = append(found, s.relative(tx, p, &rec, ev))
 			}
 		}
-		prefix, ok := relativesPrefix(ev.Path)
+		prefix, ok := bus.PackagePrefix(ev.Path)
 		if !ok {
 			return nil
 		}
