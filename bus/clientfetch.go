@@ -72,6 +72,9 @@ func checkItems(items []Item) error {
 		if err := ValidPath(it.Path); err != nil {
 			return err
 		}
+		if err := it.checkKnown(); err != nil {
+			return err
+		}
 		total += it.Length
 	}
 	if total > MaxFetchBytes {
@@ -102,7 +105,7 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	f := newFetching(items, sink)
 	weight := int64(len(items) * itemCost)
 	for i := range items {
-		weight += items[i].Length
+		weight += items[i].Bytes()
 	}
 	l, done, err := c.way(ctx, weight)
 	if err == nil {

@@ -12,13 +12,17 @@ const (
 	MaxPiece = 56 << 10
 )
 
-// Item asks for bytes of a content as a path of the share holds it now, or for its manifest.
+// Item asks for bytes of a content as a path of the share holds it now, for its
+// manifest, or which of a remote's bytes are right.
 type Item struct {
 	Path     string
 	Digest   objects.ID
 	Offset   int64
 	Length   int64
 	Manifest bool // the encoded manifest from Offset on; Length bounds it
+	// Known, if not empty, has the range's blocks as [KnownSums] makes them. They
+	// are compared and nothing is sent: the answer is for [IsKnown].
+	Known string
 }
 
 // FetchError is why one item could not be had.

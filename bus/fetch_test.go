@@ -128,6 +128,49 @@ func TestAnItemThatFailsStopsOnlyItself(t *testing.T) {
 	}
 }
 
+func TestKnownBlocksAreComparedAndNotSent(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	content := randomBytes(20*KnownBlock + 100)
+	whole := b.files.add(t, "wapt/app.wapt", content)
+	known := func(offset int64, bytes []byte) Item {
+		return Item{Path: whole.Path, Digest: whole.Digest, Offset: offset, Length: int64(len(bytes)), Known: KnownSums(bytes)}
+	}
+	other := bytes.Clone(content)
+	other[3*KnownBlock+7]++
+	other[20*KnownBlock]++
+	items := []Item{
+		known(0, content), known(0, other), known(KnownBlock/2, content[KnownBlock/2:][:1500]),
+		known(20*KnownBlock, content[:200]), {Path: whole.Path, Digest: whole.Digest, Length: 5},
+	}
+	got, errs := collect(t, c, items)
+	wrong := map[int][]int{1: {3, 20}}
+	for i := range 3 {
+		if errs[i] != nil || int64(len(got[i])) != items[i].Bytes() {
+			t.Fatalf("item %d: %d bytes, %v", i, len(got[i]), errs[i])
+		}
+		for block := range knownBlocks(items[i].Length) + 9 {
+			want := block < knownBlocks(items[i].Length) && !slices.Contains(wrong[i], block)
+			if IsKnown(got[i], block) != want {
+				t.Errorf("item %d, block %d: %v", i, block, !want)
+			}
+		}
+	}
+	wantCode(t, "blocks behind the end", errs[3], FetchGone)
+	if errs[4] != nil || !bytes.Equal(got[4], content[:5]) {
+		t.Errorf("the item behind them: %q, %v", got[4], errs[4])
+	}
+	if served := b.service.Served(); served != 5 {
+		t.Errorf("served %d bytes of content", served)
+	}
+	bad := known(0, content)
+	bad.Length--
+	bad.Known = bad.Known[knownSum:]
+	if _, err := c.Fetch(t.Context(), "wapt", []Item{bad}, nil); err == nil {
+		t.Error("sums that do not fit the range were sent")
+	}
+}
+
 func TestPathsTooLongForOneRequestComeInSeveral(t *testing.T) {
 	b := startBus(t)
 	c := b.remote(t, "colmar")

@@ -25,6 +25,7 @@ const (
 const (
 	itemManifest   byte = 1 << iota // asks for the manifest
 	itemSameDigest                  // the digest is that of the item before
+	itemKnown                       // sums of known blocks follow
 )
 
 // frameKind says what a frame of a reply holds. From 2 on they are FetchCodes.
@@ -71,6 +72,9 @@ func appendItem(b []byte, before, it *Item) []byte {
 	if it.Digest == before.Digest {
 		flags |= itemSameDigest
 	}
+	if it.Known != "" {
+		flags |= itemKnown
+	}
 	shared := sharedPrefix(before.Path, it.Path)
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(shared))
@@ -79,7 +83,8 @@ func appendItem(b []byte, before, it *Item) []byte {
 		b = append(b, it.Digest[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(it.Offset))
-	return binary.AppendUvarint(b, uint64(it.Length))
+	b = binary.AppendUvarint(b, uint64(it.Length))
+	return append(b, it.Known...)
 }
 
 func sharedPrefix(a, b string) int {
@@ -133,7 +138,7 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 
 func decodeItem(d *decoder, before *Item) Item {
 	flags := d.byte()
-	if flags&^(itemManifest|itemSameDigest) != 0 {
+	if flags&^(itemManifest|itemSameDigest|itemKnown) != 0 || flags&itemManifest != 0 && flags&itemKnown != 0 {
 		d.fail(errors.New("unknown flags of an item"))
 	}
 	shared := int(d.bounded(uint64(len(before.Path))))
@@ -150,6 +155,12 @@ func decodeItem(d *decoder, before *Item) Item {
 	}
 	it.Offset = int64(d.bounded(maxContentSize))
 	it.Length = int64(d.bounded(MaxFetchBytes))
+	if flags&itemKnown != 0 {
+		if it.Length == 0 {
+			d.fail(errors.New("sums of no blocks"))
+		}
+		it.Known = string(d.take(knownBlocks(it.Length) * knownSum))
+	}
 	return it
 }
 

@@ -21,6 +21,8 @@ func testRequest() fetchRequest {
 			{Path: "wapt/b.wapt", Digest: b, Offset: 1 << 49, Length: 0},
 			{Path: "wapt/b", Digest: b, Length: 1},
 			{Path: "z", Length: 7},
+			{Path: "z", Offset: 7, Length: 2*KnownBlock + 1, Known: KnownSums(make([]byte, 2*KnownBlock+1))},
+			{Path: "z", Offset: 9, Length: 8},
 		},
 	}
 }
@@ -62,6 +64,10 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 		"offset out of all":  of(Item{Path: "a", Offset: maxContentSize + 1}),
 		"behind the end":     append(bytes.Clone(good), 0),
 		"other version":      append([]byte{9}, good[1:]...),
+		"sums of no blocks":  slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:13], []byte{0, 0}),
+		"sums of a manifest": slices.Concat(good[:10], []byte{itemSameDigest | itemKnown | itemManifest}, good[11:], make([]byte, knownSum)),
+		"sums cut short":     slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:], make([]byte, knownSum-1)),
+		"too many sums":      slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:], make([]byte, knownSum+1)),
 		"unknown item flags": slices.Concat(good[:10], []byte{0x80}, good[11:]),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +126,7 @@ func FuzzDecodeFetchRequest(f *testing.F) {
 		content := int64(0)
 		for _, it := range r.items {
 			content += it.Length
-			if it.Offset < 0 || it.Length < 0 || ValidPath(it.Path) != nil {
+			if it.Offset < 0 || it.Length < 0 || ValidPath(it.Path) != nil || it.checkKnown() != nil {
 				t.Fatalf("took %+v", it)
 			}
 		}
@@ -157,7 +163,7 @@ func FuzzDecodeFetchReply(f *testing.F) {
 			t.Fatalf("%d bytes came out of %d", total, len(b))
 		}
 		// The state that the client keeps must take any reply, too.
-		items := []Item{{Path: "a", Length: 5}, {Path: "b", Manifest: true, Length: 9}}
+		items := []Item{{Path: "a", Length: 5}, {Path: "b", Manifest: true, Length: 9}, {Path: "c", Length: 5, Known: "sums"}}
 		got := make([]int64, len(items))
 		fetch := newFetching(items, func(item int, offset int64, piece []byte) error {
 			if got[item] += int64(len(piece)); got[item] > items[item].Length {

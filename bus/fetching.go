@@ -78,8 +78,8 @@ func (f *fetching) frame(fr frame) error {
 	case fr.kind == frameData:
 		return f.data(fr)
 	case fr.kind == frameDone:
-		if it := &f.items[fr.item]; !it.Manifest && f.got[fr.item] != it.Length {
-			return fmt.Errorf("%w: item %d has %d bytes of %d", errBadReply, fr.item, f.got[fr.item], it.Length)
+		if it := &f.items[fr.item]; !it.Manifest && f.got[fr.item] != it.Bytes() {
+			return fmt.Errorf("%w: item %d has %d bytes of %d", errBadReply, fr.item, f.got[fr.item], it.Bytes())
 		}
 		f.settle(fr.item, nil)
 		return nil
@@ -91,8 +91,8 @@ func (f *fetching) frame(fr frame) error {
 
 func (f *fetching) data(fr frame) error {
 	it := &f.items[fr.item]
-	if int64(len(fr.data)) > it.Length-f.got[fr.item] {
-		return fmt.Errorf("%w: more than the %d bytes of item %d", errBadReply, it.Length, fr.item)
+	if int64(len(fr.data)) > it.Bytes()-f.got[fr.item] {
+		return fmt.Errorf("%w: more than the %d bytes of item %d", errBadReply, it.Bytes(), fr.item)
 	}
 	offset := it.Offset + f.got[fr.item]
 	f.got[fr.item] += int64(len(fr.data))

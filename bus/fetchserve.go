@@ -161,7 +161,11 @@ func (a *answering) file(items []Item, from, to int) {
 	}
 	failed := make(map[int]error)
 	for i := from; i < to && a.err == nil; i++ {
-		if err := a.read(r, i, &items[i]); err != nil {
+		answer := a.read
+		if items[i].Known != "" {
+			answer = a.compare
+		}
+		if err := answer(r, i, &items[i]); err != nil {
 			failed[i] = err
 		}
 	}
@@ -194,15 +198,31 @@ func (a *answering) read(r io.ReaderAt, item int, it *Item) error {
 		got, err := r.ReadAt(a.buf[start:start+int(n)], it.Offset+sent)
 		if got < int(n) {
 			a.buf = a.buf[:mark]
-			if err == nil || errors.Is(err, io.EOF) {
-				return &FetchError{Code: FetchGone, Text: fmt.Sprintf("%q ends at %d, before what was asked for", it.Path, it.Offset+sent+int64(got))}
-			}
-			return err
+			return readError(it, sent+int64(got), err)
 		}
 		a.buf = a.buf[:start+int(n)]
 		a.content += int(n)
 		sent += n
 	}
+	return nil
+}
+
+// readError is what reading ended with, so many bytes behind the item's begin.
+func readError(it *Item, got int64, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return &FetchError{Code: FetchGone, Text: fmt.Sprintf("%q ends at %d, before what was asked for", it.Path, it.Offset+got)}
+	}
+	return err
+}
+
+// compare tells which of the item's blocks are right.
+func (a *answering) compare(r io.ReaderAt, item int, it *Item) error {
+	answer, err := compareKnown(r, it)
+	if err != nil {
+		return err
+	}
+	a.room(frameOverhead + len(answer))
+	a.buf = append(appendFrameHead(a.buf, frameData, item, len(answer)), answer...)
 	return nil
 }
 

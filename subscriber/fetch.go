@@ -71,7 +71,7 @@ func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item in
 
 func bytesOf(items []bus.Item) (n int64) {
 	for i := range items {
-		n += items[i].Length
+		n += items[i].Bytes()
 	}
 	return n
 }

@@ -11,6 +11,14 @@ import (
 // itemBytes is what an item of a request costs on the wire beside its content.
 const itemBytes = 64
 
+// asking is what items cost beside what comes for them.
+func asking(items ...bus.Item) (n int64) {
+	for i := range items {
+		n += itemBytes + int64(len(items[i].Known))
+	}
+	return n
+}
+
 // metered is a Bus that asks for contents as far as a line allows. What is asked
 // for at once it asks for in portions then, with other requests' in between.
 // Events, hellos and reports are small, and pass.
@@ -38,11 +46,11 @@ func (b *metered) Fetch(ctx context.Context, share string, items []bus.Item, sin
 				came += int64(len(piece))
 				return sink(item, offset, piece)
 			})
-			b.line.settle(taken, came+int64(len(items))*itemBytes)
+			b.line.settle(taken, came+asking(items...))
 			return errs, err
 		}
 		ask, which := f.next(taken)
-		came := int64(len(ask)) * itemBytes
+		came := asking(ask...)
 		errs, err := b.Bus.Fetch(ctx, share, ask, func(item int, offset int64, piece []byte) error {
 			came += int64(len(piece))
 			return sink(which+item, offset, piece)
@@ -77,7 +85,7 @@ type portions struct {
 func (f *portions) left() int64 {
 	n := -f.done
 	for i := f.item; i < len(f.items); i++ {
-		n += f.items[i].Length + itemBytes
+		n += f.items[i].Bytes() + asking(f.items[i])
 	}
 	return max(n, 0)
 }
@@ -85,17 +93,17 @@ func (f *portions) left() int64 {
 func (f *portions) whole() bool { return f.item == 0 && f.done == 0 }
 
 // next are the items of a portion; the first is the one of that number. The last
-// may be cut short, but for a manifest, whose length is a bound.
+// may be cut short, but for a manifest, whose length is a bound, and for sums.
 func (f *portions) next(most int64) (ask []bus.Item, first int) {
 	first = f.item
 	done := f.done
 	for i := f.item; i < len(f.items) && (most > itemBytes || len(ask) == 0); i++ {
 		it := f.items[i]
 		it.Offset, it.Length = it.Offset+done, it.Length-done
-		if room := max(most-itemBytes, 1); it.Length > room && !it.Manifest {
+		if room := max(most-itemBytes, 1); it.Length > room && !it.Manifest && it.Known == "" {
 			it.Length = room
 		}
-		most -= it.Length + itemBytes
+		most -= it.Bytes() + asking(it)
 		ask, done = append(ask, it), 0
 	}
 	return ask, first

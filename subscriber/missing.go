@@ -60,6 +60,10 @@ func (a *assembly) fromWindow(ctx context.Context, gone error) error {
 // there. Nothing is verified but by that.
 func (a *assembly) land(ctx context.Context, k *kin) error {
 	there, own, missing := a.runs(k)
+	own, missing, err := a.narrow(ctx, own, missing)
+	if err != nil {
+		return err
+	}
 	if len(own) == 0 && len(missing) == 0 {
 		return nil
 	}
