@@ -57,7 +57,7 @@ func (r *testReader) Close() error {
 	return nil
 }
 
-func (f *testFiles) Open(_, path string, _ objects.ID) (ContentReader, error) {
+func (f *testFiles) Open(_, path string, _ objects.ShortID) (ContentReader, error) {
 	f.opened.Add(1)
 	f.mu.Lock()
 	changed, gate := f.changed[path], f.gate[path]
@@ -75,7 +75,7 @@ func (f *testFiles) Open(_, path string, _ objects.ID) (ContentReader, error) {
 	return &testReader{File: file, changed: changed}, nil
 }
 
-func (f *testFiles) Manifest(_ context.Context, _, path string, _ objects.ID) ([]byte, error) {
+func (f *testFiles) Manifest(_ context.Context, _, path string, _ objects.ShortID) ([]byte, error) {
 	if path == "broken" {
 		return nil, errors.New("input/output error")
 	}

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"waptsync/objects"
 )
 
-// The fetch protocol. A request is a version byte, a nonce, the number of
-// items and the items. A reply is one or more messages, each a version byte,
+// The fetch protocol. A request is a version byte, a nonce, a byte that says
+// whether the items are packed, the number of items, the length of the items and
+// the items, and behind them the first bytes of their digests. A reply is one or more messages, each a version byte,
 // the request's nonce, the message's number counted from 0, and frames that
 // fill the message; the last frame of the last message is the end.
 const (
-	fetchVersion = 1
+	fetchVersion = 2
 	nonceBytes   = 8
 	// maxRequestBytes bounds an encoded request: well below a message's 1 MiB.
 	maxRequestBytes = 512 << 10
@@ -20,6 +23,11 @@ const (
 	// encoding's shared prefixes could otherwise blow up to 16 MiB.
 	maxRequestPaths = 2 << 20
 	maxFetchText    = 512
+)
+
+const (
+	itemsPlain byte = iota
+	itemsPacked
 )
 
 const (
@@ -53,13 +61,24 @@ type fetchRequest struct {
 func (r *fetchRequest) append(b []byte) []byte {
 	b = append(b, fetchVersion)
 	b = append(b, r.nonce[:]...)
-	b = binary.AppendUvarint(b, uint64(len(r.items)))
 	var before Item
+	var items, digests []byte
 	for i := range r.items {
-		b = appendItem(b, &before, &r.items[i])
+		items = appendItem(items, &before, &r.items[i])
+		if r.items[i].Digest != before.Digest {
+			short := r.items[i].Digest.Short()
+			digests = append(digests, short[:]...)
+		}
 		before = r.items[i]
 	}
-	return b
+	if packed, ok := pack(items); ok {
+		b, items = append(b, itemsPacked), packed
+	} else {
+		b = append(b, itemsPlain)
+	}
+	b = binary.AppendUvarint(b, uint64(len(r.items)))
+	b = appendBytes(b, items)
+	return append(b, digests...)
 }
 
 // appendItem writes of an item what differs from the one before: the items of
@@ -79,9 +98,6 @@ func appendItem(b []byte, before, it *Item) []byte {
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(shared))
 	b = appendBytes(b, it.Path[shared:])
-	if it.Digest != before.Digest {
-		b = append(b, it.Digest[:]...)
-	}
 	b = binary.AppendUvarint(b, uint64(it.Offset))
 	b = binary.AppendUvarint(b, uint64(it.Length))
 	return append(b, it.Known...)
@@ -103,15 +119,25 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 		return r, fmt.Errorf("fetch request of version %d: want %d", v, fetchVersion)
 	}
 	d.fill(r.nonce[:])
+	packed := d.byte()
 	count := d.bounded(MaxFetchItems)
 	if d.err == nil && count == 0 {
 		return r, errors.New("fetch request for nothing")
 	}
+	items := decoder{b: d.bytes(maxRequestBytes), err: d.err}
+	if d.err == nil && packed != itemsPlain {
+		if packed != itemsPacked {
+			return r, fmt.Errorf("fetch request packed in an unknown way, %d", packed)
+		}
+		if items.b, err = unpack(items.b, maxRequestBytes); err != nil {
+			return r, fmt.Errorf("fetch request: %w", err)
+		}
+	}
 	var before Item
 	paths, content := 0, int64(0)
 	for range count {
-		it := decodeItem(&d, &before)
-		if d.err != nil {
+		it := decodeItem(&items, &d, &before)
+		if items.err != nil || d.err != nil {
 			break
 		}
 		if err := ValidPath(it.Path); err != nil {
@@ -127,16 +153,18 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 		r.items = append(r.items, it)
 		before = it
 	}
-	if d.err != nil {
-		return r, fmt.Errorf("fetch request: %w", d.err)
+	if err := errors.Join(items.err, d.err); err != nil {
+		return r, fmt.Errorf("fetch request: %w", err)
 	}
-	if len(d.b) > 0 {
-		return r, fmt.Errorf("fetch request: %d bytes behind the end", len(d.b))
+	if rest := len(items.b) + len(d.b); rest > 0 {
+		return r, fmt.Errorf("fetch request: %d bytes behind the end", rest)
 	}
 	return r, nil
 }
 
-func decodeItem(d *decoder, before *Item) Item {
+// decodeItem reads an item and its digest, of which only the first bytes came:
+// they tell versions of a path apart, and who asked checks what it gets.
+func decodeItem(d, digests *decoder, before *Item) Item {
 	flags := d.byte()
 	if flags&^(itemManifest|itemSameDigest|itemKnown) != 0 || flags&itemManifest != 0 && flags&itemKnown != 0 {
 		d.fail(errors.New("unknown flags of an item"))
@@ -151,7 +179,8 @@ func decodeItem(d *decoder, before *Item) Item {
 		it.Path = before.Path[:shared] + string(suffix)
 	}
 	if flags&itemSameDigest == 0 {
-		d.fill(it.Digest[:])
+		it.Digest = objects.ID{}
+		digests.fill(it.Digest[:len(objects.ShortID{})])
 	}
 	it.Offset = int64(d.bounded(maxContentSize))
 	it.Length = int64(d.bounded(MaxFetchBytes))

@@ -34,6 +34,9 @@ func TestFetchRequestComesBackAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range want.items { // no more of a digest travels
+		clear(want.items[i].Digest[len(objects.ShortID{}):])
+	}
 	if got.nonce != want.nonce || !slices.Equal(got.items, want.items) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -42,6 +45,55 @@ func TestFetchRequestComesBackAsItWas(t *testing.T) {
 			t.Errorf("the first %d of %d bytes were taken", n, len(b))
 		}
 	}
+}
+
+// hostRequest asks for host packages, as a remote does that comes back.
+func hostRequest(n int) *fetchRequest {
+	r := &fetchRequest{items: make([]Item, n)}
+	for i := range r.items {
+		id := objects.Sum(fmt.Append(nil, i))
+		uuid := strings.ToUpper(fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16]))
+		r.items[i] = Item{Path: uuid + ".wapt", Digest: objects.Sum(id[:]), Length: 3000 + int64(id[20])*8}
+	}
+	return r
+}
+
+func TestManyItemsTakeLittle(t *testing.T) {
+	want := hostRequest(1000)
+	b := want.append(nil)
+	got, err := decodeFetchRequest(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want.items {
+		clear(want.items[i].Digest[len(objects.ShortID{}):])
+	}
+	if !slices.Equal(got.items, want.items) {
+		t.Error("other items came back")
+	}
+	if most := 36 * len(want.items); len(b) > most {
+		t.Errorf("%d bytes for %d items, more than %d", len(b), len(want.items), most)
+	}
+}
+
+func BenchmarkFetchRequest(b *testing.B) {
+	r := hostRequest(300)
+	encoded := r.append(nil)
+	b.Run("encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			encoded = r.append(encoded[:0])
+		}
+		b.ReportMetric(float64(len(encoded))/float64(len(r.items)), "B/item")
+	})
+	b.Run("decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := decodeFetchRequest(encoded); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestBadFetchRequestsAreRefused(t *testing.T) {
@@ -55,6 +107,19 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 		long[i] = Item{Path: strings.Repeat("a/", 1500) + fmt.Sprint(i)}
 	}
 	good := of(Item{Path: "a", Length: 1})
+	begin := good[:1+nonceBytes]
+	// raw is a request for one item; flags are followed by the rest of it.
+	raw := func(flags byte, rest ...byte) []byte {
+		item := slices.Concat([]byte{flags, 0, 1, 'a', 0}, rest)
+		return slices.Concat(begin, []byte{itemsPlain, 1, byte(len(item))}, item)
+	}
+	if _, err := decodeFetchRequest(raw(itemSameDigest, 1)); err != nil {
+		t.Fatal(err)
+	}
+	packed := func(items []byte, digests int) []byte {
+		b, _ := pack(items)
+		return slices.Concat(begin, []byte{itemsPacked, 1}, appendBytes(nil, b), make([]byte, digests))
+	}
 	for name, b := range map[string][]byte{
 		"nothing":            of(),
 		"too many items":     of(many...),
@@ -64,11 +129,17 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 		"offset out of all":  of(Item{Path: "a", Offset: maxContentSize + 1}),
 		"behind the end":     append(bytes.Clone(good), 0),
 		"other version":      append([]byte{9}, good[1:]...),
-		"sums of no blocks":  slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:13], []byte{0, 0}),
-		"sums of a manifest": slices.Concat(good[:10], []byte{itemSameDigest | itemKnown | itemManifest}, good[11:], make([]byte, knownSum)),
-		"sums cut short":     slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:], make([]byte, knownSum-1)),
-		"too many sums":      slices.Concat(good[:10], []byte{itemSameDigest | itemKnown}, good[11:], make([]byte, knownSum+1)),
-		"unknown item flags": slices.Concat(good[:10], []byte{0x80}, good[11:]),
+		"sums of no blocks":  raw(itemSameDigest|itemKnown, 0),
+		"sums of a manifest": raw(itemSameDigest|itemKnown|itemManifest, 1, 0, 0, 0, 0),
+		"sums cut short":     raw(itemSameDigest|itemKnown, 1, 0, 0, 0),
+		"too many sums":      raw(itemSameDigest|itemKnown, 1, 0, 0, 0, 0, 0),
+		"unknown item flags": raw(itemSameDigest|0x80, 1),
+		"no digest":          raw(0, 1),
+		"half a digest":      append(raw(0, 1), 1, 2, 3, 4),
+		"unknown packing":    slices.Concat(begin, []byte{9}, good[10:]),
+		"not packed at all":  slices.Concat(begin, []byte{itemsPacked}, good[10:]),
+		"packed and no item": packed(make([]byte, packFrom), 8),
+		"too much packed":    packed(make([]byte, maxRequestBytes+1), 8),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r, err := decodeFetchRequest(b); err == nil {
@@ -118,6 +189,7 @@ func FuzzDecodeFetchRequest(f *testing.F) {
 	r := testRequest()
 	f.Add(r.append(nil))
 	f.Add((&fetchRequest{items: []Item{{Path: "a", Manifest: true, Length: MaxFetchBytes}}}).append(nil))
+	f.Add(hostRequest(20).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeFetchRequest(b)
 		if err != nil {

@@ -152,7 +152,7 @@ func (a *answering) items(ctx context.Context, items []Item) {
 }
 
 func (a *answering) file(items []Item, from, to int) {
-	r, err := a.f.files.Open(a.share, items[from].Path, items[from].Digest)
+	r, err := a.f.files.Open(a.share, items[from].Path, items[from].Digest.Short())
 	if err != nil {
 		for i := from; i < to; i++ {
 			a.fail(i, err)
@@ -229,7 +229,7 @@ func (a *answering) compare(r io.ReaderAt, item int, it *Item) error {
 func (a *answering) manifest(ctx context.Context, item int, it *Item) {
 	ctx, cancel := context.WithTimeout(ctx, manifestTimeout)
 	defer cancel()
-	m, err := a.f.files.Manifest(ctx, a.share, it.Path, it.Digest)
+	m, err := a.f.files.Manifest(ctx, a.share, it.Path, it.Digest.Short())
 	if err != nil {
 		a.fail(item, err)
 		return

@@ -51,13 +51,14 @@ type serviceStats struct {
 }
 
 // Files is where the fetch service gets bytes: the publisher implements it.
-// An error that is a *FetchError reaches the remote as such.
+// An error that is a *FetchError reaches the remote as such. A digest only tells
+// versions of a path apart.
 type Files interface {
 	// Open opens a content as it lies under path. The reader's Close reports
 	// whether the file changed while it was open.
-	Open(share, path string, digest objects.ID) (ContentReader, error)
+	Open(share, path string, digest objects.ShortID) (ContentReader, error)
 	// Manifest returns the encoded manifest of a content of several objects.
-	Manifest(ctx context.Context, share, path string, digest objects.ID) ([]byte, error)
+	Manifest(ctx context.Context, share, path string, digest objects.ShortID) ([]byte, error)
 }
 
 // ContentReader reads one content of the main.

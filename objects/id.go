@@ -10,6 +10,13 @@ import (
 // bytes. The zero ID stands for "none": no bytes are known that hash to it.
 type ID [sha256.Size]byte
 
+// ShortID is the begin of an ID: enough to tell the contents of one path apart,
+// and no proof of anything.
+type ShortID [8]byte
+
+// Short returns the first bytes of id.
+func (id ID) Short() ShortID { return ShortID(id[:]) }
+
 // Sum returns the ID of b.
 func Sum(b []byte) ID { return sha256.Sum256(b) }
 

@@ -15,7 +15,7 @@ type Set map[string]*Publisher
 var _ bus.Files = Set(nil)
 
 // Open implements [bus.Files].
-func (s Set) Open(share, path string, digest objects.ID) (bus.ContentReader, error) {
+func (s Set) Open(share, path string, digest objects.ShortID) (bus.ContentReader, error) {
 	p, err := s.share(share)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (s Set) Open(share, path string, digest objects.ID) (bus.ContentReader, err
 }
 
 // Manifest implements [bus.Files].
-func (s Set) Manifest(ctx context.Context, share, path string, digest objects.ID) ([]byte, error) {
+func (s Set) Manifest(ctx context.Context, share, path string, digest objects.ShortID) ([]byte, error) {
 	p, err := s.share(share)
 	if err != nil {
 		return nil, err
@@ -41,12 +41,12 @@ func (s Set) share(name string) (*Publisher, error) {
 
 // Open opens a content as it lies under path. Close of the reader says whether
 // it changed while it was open: what was read is good only then.
-func (p *Publisher) Open(path string, digest objects.ID) (bus.ContentReader, error) {
+func (p *Publisher) Open(path string, digest objects.ShortID) (bus.ContentReader, error) {
 	s, e, err := p.published(path, digest)
 	if err != nil {
 		return nil, err
 	}
-	key := readerKey{path, digest}
+	key := readerKey{path, e.digest}
 	if f := p.readers.get(key); f != nil {
 		return &contentReader{p: p, f: f}, nil
 	}
@@ -76,7 +76,7 @@ func (p *Publisher) Open(path string, digest objects.ID) (bus.ContentReader, err
 
 // Manifest returns the encoded manifest of a content of several objects. If it
 // is remembered nowhere the file is read again. It must not be changed.
-func (p *Publisher) Manifest(ctx context.Context, path string, digest objects.ID) ([]byte, error) {
+func (p *Publisher) Manifest(ctx context.Context, path string, digest objects.ShortID) ([]byte, error) {
 	_, e, err := p.published(path, digest)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (p *Publisher) makeManifest(path string, c bus.Content) ([]byte, error) {
 	if s == nil {
 		return nil, errNotPublished
 	}
-	r, err := p.Open(path, c.Digest)
+	r, err := p.Open(path, c.Digest.Short())
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (p *Publisher) makeManifest(path string, c bus.Content) ([]byte, error) {
 var errNotPublished = &bus.FetchError{Code: bus.FetchBusy, Text: "the share's state is being read back"}
 
 // published returns the published state of path, which must have that content.
-func (p *Publisher) published(path string, digest objects.ID) (*session, entry, error) {
+func (p *Publisher) published(path string, digest objects.ShortID) (*session, entry, error) {
 	if err := bus.ValidPath(path); err != nil {
 		return nil, entry{}, &bus.FetchError{Code: bus.FetchRefused, Text: err.Error()}
 	}
@@ -144,12 +144,12 @@ func (p *Publisher) published(path string, digest objects.ID) (*session, entry, 
 		return nil, entry{}, errNotPublished
 	}
 	if v, ok := s.announced.Load(path); ok {
-		if e := v.(entry); e.digest == digest {
+		if e := v.(entry); e.digest.Short() == digest {
 			return s, e, nil
 		}
 	}
 	e, ok := s.tree.get(path)
-	if !ok || e.kind != bus.KindFile || e.digest != digest {
+	if !ok || e.kind != bus.KindFile || e.digest.Short() != digest {
 		return nil, entry{}, gone(path)
 	}
 	return s, e, nil

@@ -28,7 +28,7 @@ func TestFetchGivesPublishedContentOnly(t *testing.T) {
 	set := Set{"wapt": r.Publisher}
 	digest := objects.Sum(content)
 
-	c, err := set.Open("wapt", "f", digest)
+	c, err := set.Open("wapt", "f", digest.Short())
 	must(t, err)
 	got, err := io.ReadAll(io.NewSectionReader(c, 0, 1<<30))
 	must(t, err)
@@ -37,8 +37,8 @@ func TestFetchGivesPublishedContentOnly(t *testing.T) {
 		t.Error("other bytes")
 	}
 	for name, f := range map[string]func() error{
-		"another digest": func() error { _, err := set.Open("wapt", "f", objects.Sum(nil)); return err },
-		"another path":   func() error { _, err := set.Open("wapt", "g", digest); return err },
+		"another digest": func() error { _, err := set.Open("wapt", "f", objects.Sum(nil).Short()); return err },
+		"another path":   func() error { _, err := set.Open("wapt", "g", digest.Short()); return err },
 	} {
 		if err := f(); !isGone(err) {
 			t.Errorf("%s: %v", name, err)
@@ -46,23 +46,23 @@ func TestFetchGivesPublishedContentOnly(t *testing.T) {
 	}
 	for _, p := range []string{"../wapt/f", "/etc/passwd", "", "f/../f"} {
 		var f *bus.FetchError
-		if _, err := set.Open("wapt", p, digest); !errors.As(err, &f) || f.Code != bus.FetchRefused {
+		if _, err := set.Open("wapt", p, digest.Short()); !errors.As(err, &f) || f.Code != bus.FetchRefused {
 			t.Errorf("path %q: %v", p, err)
 		}
 	}
-	if _, err := set.Open("other", "f", digest); err == nil {
+	if _, err := set.Open("other", "f", digest.Short()); err == nil {
 		t.Error("another share")
 	}
 
 	// A change while it is open shows at the end, and leads to a new event.
-	c, err = set.Open("wapt", "f", digest)
+	c, err = set.Open("wapt", "f", digest.Short())
 	must(t, err)
 	must(t, os.WriteFile(r.path("f"), content[:1000], 0o644))
 	if err := c.Close(); !isGone(err) {
 		t.Errorf("Close after a change: %v", err)
 	}
 	r.converges()
-	if _, err := set.Open("wapt", "f", digest); !isGone(err) {
+	if _, err := set.Open("wapt", "f", digest.Short()); !isGone(err) {
 		t.Errorf("the old content: %v", err)
 	}
 }
@@ -82,7 +82,7 @@ func TestManifestIsTheOneTheEventNames(t *testing.T) {
 	}
 	ask := func() {
 		t.Helper()
-		encoded, err := r.Manifest(t.Context(), "f", e.Content.Digest)
+		encoded, err := r.Manifest(t.Context(), "f", e.Content.Digest.Short())
 		must(t, err)
 		if objects.Sum(encoded) != e.Content.Manifest {
 			t.Error("another manifest")
@@ -106,13 +106,13 @@ func TestManifestIsTheOneTheEventNames(t *testing.T) {
 		group.Go(ask) // by reading the file again
 	}
 	group.Wait()
-	if _, err := r.Manifest(t.Context(), "g", e.Content.Digest); !isGone(err) {
+	if _, err := r.Manifest(t.Context(), "g", e.Content.Digest.Short()); !isGone(err) {
 		t.Errorf("another path: %v", err)
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.restart(func() {})
-	if _, err := r.Manifest(stopped, "f", e.Content.Digest); err == nil {
+	if _, err := r.Manifest(stopped, "f", e.Content.Digest.Short()); err == nil {
 		t.Error("nobody waits for it")
 	}
 }
@@ -143,7 +143,7 @@ func TestOpenFilesAreBounded(t *testing.T) {
 		if p == "" {
 			continue
 		}
-		c, err := r.Open(p, e.Content.Digest)
+		c, err := r.Open(p, e.Content.Digest.Short())
 		must(t, err)
 		must(t, c.Close())
 	}

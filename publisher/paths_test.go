@@ -37,7 +37,7 @@ func TestFetchThroughALinkIsRefused(t *testing.T) {
 			r.startLive()
 			r.converges()
 			p := replace(r)
-			c, err := r.Open("d/f", digest)
+			c, err := r.Open("d/f", digest.Short())
 			if err == nil {
 				_ = c.Close()
 			}

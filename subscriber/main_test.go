@@ -278,11 +278,11 @@ func (r *countingReader) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-func (f *mainFiles) Open(_, path string, digest objects.ID) (bus.ContentReader, error) {
+func (f *mainFiles) Open(_, path string, digest objects.ShortID) (bus.ContentReader, error) {
 	f.mu.Lock()
 	now := f.digests[path]
 	f.mu.Unlock()
-	if now != digest {
+	if now.Short() != digest {
 		return nil, &bus.FetchError{Code: bus.FetchGone, Text: path + " has other content"}
 	}
 	file, err := os.Open(filepath.Join(f.dir, path))
@@ -292,13 +292,14 @@ func (f *mainFiles) Open(_, path string, digest objects.ID) (bus.ContentReader, 
 	return &countingReader{File: file, served: &f.served}, nil
 }
 
-func (f *mainFiles) Manifest(_ context.Context, _, path string, digest objects.ID) ([]byte, error) {
+func (f *mainFiles) Manifest(_ context.Context, _, path string, digest objects.ShortID) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.digests[path] != digest {
+	now := f.digests[path]
+	if now.Short() != digest {
 		return nil, &bus.FetchError{Code: bus.FetchGone, Text: path + " has other content"}
 	}
-	return f.manifests[digest], nil
+	return f.manifests[now], nil
 }
 
 func must(t testing.TB, err error) {
