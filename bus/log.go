@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
 // Errors after which a log is of no use until it is opened again by [Log.Reopen].
@@ -265,14 +264,10 @@ func (l *Log) publish(ctx context.Context, batch []*nats.Msg) error {
 		}
 		seq = ack.Sequence
 	} else {
-		// The acknowledgement of the first message says early that there is no
-		// stream; the others need none, because a batch is bounded.
-		ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, batch,
-			jetstreamext.BatchFlowControl{AckFirst: true, AckTimeout: appendTimeout})
-		if err != nil {
+		var err error
+		if seq, err = publishBatch(ctx, l.js.Conn(), batch); err != nil {
 			return publishError(err)
 		}
-		seq = ack.Sequence
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
