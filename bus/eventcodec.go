@@ -12,8 +12,9 @@ import (
 
 // The encoding: version, kind and flags, a byte each; the generation; and,
 // unless it is a marker, path, mode and mtime, what belongs to the kind, and
-// the origin. Every event has exactly one encoding.
-const eventVersion = 1
+// the origin, whose ctime is told from the mtime on: the two are mostly close.
+// Every event has exactly one encoding.
+const eventVersion = 2
 
 const (
 	flagMD5 byte = 1 << iota
@@ -68,7 +69,7 @@ func (e *Event) AppendBinary(b []byte) ([]byte, error) {
 		b = appendBytes(b, e.Target)
 	}
 	b = binary.AppendUvarint(b, e.Origin.Inode)
-	return binary.AppendVarint(b, e.Origin.CTime), nil
+	return binary.AppendVarint(b, e.Origin.CTime-e.MTime), nil // may wrap, and wraps back
 }
 
 func (e *Event) flags() byte {
@@ -134,7 +135,7 @@ func DecodeEvent(b []byte) (Event, error) {
 			e.Target = string(d.bytes(maxTargetLength))
 		}
 		e.Origin.Inode = d.uvarint()
-		e.Origin.CTime = d.varint()
+		e.Origin.CTime = e.MTime + d.varint()
 	}
 	if d.err != nil {
 		return Event{}, eventError("encoding", "%w", d.err)

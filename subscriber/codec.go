@@ -63,7 +63,7 @@ func (r *record) append(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, r.Local.CTime)
 	b = binary.AppendUvarint(b, r.Local.Inode)
 	e := r.Event
-	e.From, e.InWindow, e.Origin = "", false, bus.Origin{}
+	e.From, e.InWindow, e.Origin = "", false, bus.Origin{CTime: e.MTime} // which takes one byte
 	return e.AppendBinary(b)
 }
 
@@ -73,6 +73,7 @@ func decodeRecord(b []byte) (record, error) {
 	r := record{Seq: d.uvarint()}
 	r.Local = local{MTime: d.varint(), CTime: d.varint(), Inode: d.uvarint()}
 	r.Event = d.event()
+	r.Event.Origin = bus.Origin{}
 	if d.bad || r.Event.Kind == bus.KindDeleted {
 		return record{}, fmt.Errorf("record: %w", errState)
 	}
