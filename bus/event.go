@@ -38,7 +38,8 @@ type Event struct {
 	// moment ago: a rename. A hint, never trusted.
 	From string
 	// InWindow: the content's objects were put to the objects stream before
-	// this event. A hint: the window forgets.
+	// this event, of a large file those that no version before it had. A hint:
+	// the window forgets.
 	InWindow bool
 	// Incomplete: the file is an index, and it names files that the main itself
 	// lacks, or has with other content. It was published all the same, because

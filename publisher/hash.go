@@ -28,7 +28,8 @@ const (
 // reading is one file to be read, and what came of it.
 type reading struct {
 	path   string
-	window bool // put its objects into the window
+	window bool                // put its objects into the window
+	had    map[objects.ID]bool // but these
 	// quiet is the file as it was when a wait began, and is set when one begins.
 	quiet stat
 	// blind: no watch tells of a change within the same tick of the clock of
@@ -42,7 +43,7 @@ type reading struct {
 	st      stat // what was read
 	start   time.Time
 	content bus.Content
-	put     bool // all objects were put into the window
+	put     bool // all objects but those were put into the window
 	err     error
 	named   []index.Entry
 	namedBy error // why the index cannot be read
@@ -160,6 +161,7 @@ func (r *reading) fail(err error) {
 type putter struct {
 	ctx    context.Context
 	window ObjectWindow
+	had    map[objects.ID]bool
 	err    error
 }
 
@@ -167,7 +169,7 @@ func (h *hasher) putter(ctx context.Context, r *reading, size int64) *putter {
 	if !r.window || h.window == nil || size == 0 || size > h.window.MaxBytes()/8 {
 		return nil
 	}
-	return &putter{ctx: ctx, window: h.window}
+	return &putter{ctx: ctx, window: h.window, had: r.had}
 }
 
 func (p *putter) emit() func(objects.Object, []byte) error {
@@ -182,7 +184,7 @@ func (p *putter) emit() func(objects.Object, []byte) error {
 
 func (p *putter) put(o objects.Object, data []byte) {
 	switch {
-	case p.err != nil:
+	case p.err != nil, p.had[o.ID]:
 	case o.Size > bus.MaxWindowObject:
 		p.err = errors.New("object too large for the window")
 	default:

@@ -345,6 +345,9 @@ func (s *session) hash(ctx context.Context, in <-chan *work) {
 			return
 		case w := <-in:
 			r := &reading{path: w.path, window: w.window, quiet: w.quiet, blind: w.blind, isIndex: s.o.Index.IsIndex(w.path)}
+			if w.window && w.st.size >= largeFile {
+				r.had = s.published(w.path)
+			}
 			s.hasher.read(ctx, r)
 			select {
 			case s.finished <- finished{w, r}:
