@@ -221,11 +221,16 @@ func (s *session) comingPackages() map[string]bool {
 	coming := make(map[string]bool)
 	for p, w := range s.works {
 		switch w.phase {
-		case waiting, queued, reads:
-			if prefix, ok := bus.PackagePrefix(p); ok && !w.failing && !w.rescan {
-				coming[prefix] = true
+		case waiting:
+			if w.failing || w.rescan || !s.markerMade { // the marker does not wait for a writer
+				continue
 			}
+		case queued, reads:
 		case withheld, ready, committing:
+			continue
+		}
+		if prefix, ok := bus.PackagePrefix(p); ok {
+			coming[prefix] = true
 		}
 	}
 	return coming
