@@ -38,6 +38,7 @@ type access struct {
 	Shares      []string
 	Remotes     []Remote
 	Invitations []string // public keys of those that are not expired
+	Invited     []string // names of remotes that have not joined yet
 	Publisher   string   // public NKey, full rights over the streams
 	Service     string   // public NKey, answers the remotes
 	System      string   // public NKey, hears who connects
@@ -101,6 +102,10 @@ func (a *access) config() string {
 		if r := &a.Remotes[i]; !r.Paused {
 			a.writeRemote(&b, r)
 		}
+	}
+	for _, name := range a.Invited {
+		// An account that is there already spares the join a reload, see [Server.Apply].
+		fmt.Fprintf(&b, "  %s {}\n", remotePrefix+name)
 	}
 	a.writeJoin(&b)
 	fmt.Fprintf(&b, "  %s {\n    users: [ {nkey: %s, permissions: {publish: {deny: [\">\"]}, subscribe: {allow: [%s]}}} ]\n  }\n}\n",

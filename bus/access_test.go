@@ -101,6 +101,21 @@ func TestRemoteMayDoThisAndNoMore(t *testing.T) {
 	}
 }
 
+// The account of a remote that has not joined is there, so that the join takes
+// one reload of the server; nobody is in it, and nothing crosses into it.
+func TestAccountOfAnInvitedRemoteIsEmpty(t *testing.T) {
+	a := accessForTest(t)
+	before := len(parseAccess(t, a).Accounts)
+	a.Invited = []string{"colmar"}
+	o := parseAccess(t, a)
+	if len(o.Accounts) != before+1 || !slices.Contains(accountNames(o), "R_colmar") || len(o.Nkeys) != 3 {
+		t.Errorf("accounts %v, %d users", accountNames(o), len(o.Nkeys))
+	}
+	if !strings.Contains(a.config(), "  R_colmar {}\n") {
+		t.Errorf("something is in it:\n%s", a.config())
+	}
+}
+
 func TestPausedRemoteIsNoUser(t *testing.T) {
 	id := newIdentityForTest(t).ID()
 	a := accessForTest(t, Remote{Name: "colmar", ID: id, Inbox: randomToken(), Shares: []string{"wapt"}, Paused: true})

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"waptsync/objects"
 )
@@ -141,4 +143,61 @@ func BenchmarkWindow(b *testing.B) {
 			b.Fatal(len(missing), err)
 		}
 	}
+}
+
+// BenchmarkEnrol is what an invitation and the join with it cost a main that
+// knows 50 remotes, without the connection.
+func BenchmarkEnrol(b *testing.B) {
+	bus := startBus(b)
+	for i := range 50 {
+		if _, err := bus.options.Registry.Add(fmt.Sprintf("r%d", i), newIdentityForTest(b).ID(), bus.options.Shares); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := bus.Apply(); err != nil {
+		b.Fatal(err)
+	}
+	trusted, err := bus.options.Authority.Trust(bus.Addr())
+	if err != nil {
+		b.Fatal(err)
+	}
+	id := newIdentityForTest(b)
+	bus.joins.SetLimit(rate.Inf)
+	for b.Loop() {
+		line, err := bus.options.Registry.Invite("colmar", bus.options.Shares, bus.Addr(), trusted, time.Hour)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := bus.Apply(); err != nil {
+			b.Fatal(err)
+		}
+		key, request := joinRequestForTest(b, line, id)
+		if _, _, err := bus.enrol(key, request); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := errors.Join(bus.options.Registry.Remove("colmar"), bus.Apply()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+func joinRequestForTest(tb testing.TB, line string, id *Identity) (key string, request []byte) {
+	tb.Helper()
+	l, err := decodeInvitation(line)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	pair, err := l.key()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if key, err = pair.PublicKey(); err == nil {
+		request, err = newJoinRequest(key, id)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key, request
 }

@@ -48,6 +48,76 @@ func mustRefuse(t *testing.T, line string, id *Identity, want string) {
 	}
 }
 
+// The account of an invited remote is made with the invitation and filled by the
+// join: whatever happens to it before, what crosses into it works at once.
+func TestJoinedRemoteIsServedAtOnce(t *testing.T) {
+	b, whole := startBus(t), t
+	serve := func(t *testing.T, line string, id *Identity) *Client {
+		t.Helper()
+		m, err := Join(testContext(t), line, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := connectClient(t, ClientOptions{Membership: m, Identity: id, Log: b.options.Log})
+		mustHello(t, c, Position{})
+		feed := mustFeed(t, c)
+		b.mustFollow(t, feed, t.Name(), 10*time.Second)
+		return c
+	}
+	invite := func(t *testing.T) string {
+		t.Helper()
+		line, err := b.options.Registry.Invite("colmar", []string{"wapt"}, b.Addr(), b.options.Authority.Fingerprint(), time.Hour)
+		must(t, err)
+		must(t, b.Apply())
+		return line
+	}
+	t.Run("invited again", func(t *testing.T) {
+		invite(t)
+		serve(t, invite(t), newIdentityForTest(t)).Close()
+	})
+	t.Run("removed and invited at once", func(t *testing.T) {
+		must(t, b.options.Registry.Remove("colmar"))
+		serve(t, invite(t), newIdentityForTest(t)).Close()
+	})
+	t.Run("removed, and invited later", func(t *testing.T) {
+		must(t, b.options.Registry.Remove("colmar"))
+		must(t, b.Apply())
+		serve(t, invite(t), newIdentityForTest(t)).Close()
+	})
+	t.Run("the main restarted meanwhile", func(t *testing.T) {
+		must(t, b.options.Registry.Remove("colmar"))
+		line := invite(t)
+		b.restart(whole)
+		serve(t, line, newIdentityForTest(t)).Close()
+	})
+	t.Run("added by hand while invited", func(t *testing.T) {
+		must(t, b.options.Registry.Remove("colmar"))
+		invite(t)
+		id := newIdentityForTest(t)
+		added, err := b.options.Registry.Add("colmar", id.ID(), []string{"wapt"})
+		must(t, err)
+		must(t, b.Apply())
+		m := &Membership{Name: "colmar", Address: b.Addr(), CA: string(b.options.Authority.CAPEM()), Inbox: added.Inbox, Shares: added.Shares}
+		c := connectClient(t, ClientOptions{Membership: m, Identity: id, Log: b.options.Log})
+		mustHello(t, c, Position{})
+		b.mustFollow(t, mustFeed(t, c), t.Name(), 10*time.Second)
+	})
+}
+
+// Two invitations of one name, as an edited registry may have, make one account.
+func TestAnInvitedNameIsOneAccount(t *testing.T) {
+	b := startBus(t)
+	for range 2 {
+		must(t, b.options.Registry.change(func(s *registryState) error {
+			s.Invitations = append(s.Invitations, invitation{
+				Name: "colmar", Key: newIdentityForTest(t).ID(), Shares: []string{"wapt"}, Expires: time.Now().Add(time.Hour),
+			})
+			return nil
+		}))
+		must(t, b.Apply())
+	}
+}
+
 func TestInvitationWorksOnceAndForOneRemote(t *testing.T) {
 	m := startMain(t)
 	line := m.invite(t, "colmar", "alpha")

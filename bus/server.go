@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -302,14 +303,21 @@ func (s *Server) Apply() error {
 		return fmt.Errorf("applying the registry: %w", err)
 	}
 	// What crosses into an account that a reload made works from the next
-	// reload on only (configureAccounts of nats-server 2.15.2).
-	if slices.ContainsFunc(s.accounts, func(name string) bool { return !known[name] }) {
+	// reload on only (configureAccounts of nats-server 2.15.2). Into that of a
+	// remote that has not joined nothing does.
+	if slices.ContainsFunc(s.accounts, func(name string) bool { return !known[name] && s.joined(name) }) {
 		if err := s.reload(); err != nil {
 			return fmt.Errorf("applying the registry: %w", err)
 		}
 	}
 	s.scheduleSweep()
 	return nil
+}
+
+// joined says whether the account is that of a remote which is known.
+func (s *Server) joined(account string) bool {
+	_, known := s.registry.RemoteByName(strings.TrimPrefix(account, remotePrefix))
+	return known
 }
 
 // reload gives the server the registry's present state. s.mu is held.

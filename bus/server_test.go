@@ -91,7 +91,7 @@ type testRemote struct {
 	denied     chan error
 }
 
-func newIdentityForTest(t *testing.T) *Identity {
+func newIdentityForTest(t testing.TB) *Identity {
 	t.Helper()
 	id, err := LoadIdentity(t.TempDir())
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -71,8 +72,12 @@ func (s *Server) options() (*server.Options, error) {
 	state := s.registry.snapshot()
 	a := access{Shares: s.shares, Remotes: state.Remotes, Publisher: publisher, Service: service, System: system}
 	for _, i := range state.Invitations {
-		if now.Before(i.Expires) {
-			a.Invitations = append(a.Invitations, i.Key)
+		if !now.Before(i.Expires) {
+			continue
+		}
+		a.Invitations = append(a.Invitations, i.Key)
+		if state.byName(i.Name) < 0 && !slices.Contains(a.Invited, i.Name) {
+			a.Invited = append(a.Invited, i.Name)
 		}
 	}
 	o := &server.Options{}
