@@ -61,7 +61,7 @@ func (l *Log) Attach(ctx context.Context, remote string, p Position) (Welcome, e
 // that was used in this process is made anew. Only the first time a reset, ten
 // times as fast, will do: that is when all remotes come back to a restarted main.
 func (l *Log) place(ctx context.Context, remote string, next uint64) error {
-	want := consumerConfig(remote)
+	want, made := consumerConfig(remote), false
 	have, err := l.js.Consumer(ctx, l.stream, remote)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
@@ -69,12 +69,17 @@ func (l *Log) place(ctx context.Context, remote string, next uint64) error {
 		if _, err := l.js.CreateConsumer(ctx, l.stream, want); err != nil {
 			return logError("creating its consumer", err)
 		}
+		made = true
 	case err != nil:
 		return logError("looking at its consumer", err)
 	case l.used(remote), have.CachedInfo().NumWaiting > 0, !sameConsumer(have.CachedInfo().Config, want):
 		if err := l.recreate(ctx, remote, want); err != nil {
 			return err
 		}
+		made = true
+	}
+	if made && next == 1 {
+		return nil // where it begins
 	}
 	if _, err := l.js.ResetConsumerToSequence(ctx, l.stream, remote, next); err == nil {
 		return nil
@@ -119,6 +124,9 @@ func consumerConfig(remote string) jetstream.ConsumerConfig {
 		MaxRequestBatch:    maxPullBatch,
 		MaxRequestMaxBytes: maxPullBytes,
 		MaxRequestExpires:  maxPullExpires,
+		// On disk each delivery and each acknowledgement would be written and
+		// synced, for every remote, and a hello puts the consumer back anyway.
+		MemoryStorage: true,
 	}
 }
 
@@ -126,7 +134,7 @@ func sameConsumer(a, b jetstream.ConsumerConfig) bool {
 	return a.DeliverPolicy == b.DeliverPolicy && a.AckPolicy == b.AckPolicy && a.AckWait == b.AckWait &&
 		a.MaxAckPending == b.MaxAckPending && a.MaxWaiting == b.MaxWaiting && a.FilterSubject == b.FilterSubject &&
 		a.MaxRequestBatch == b.MaxRequestBatch && a.MaxRequestMaxBytes == b.MaxRequestMaxBytes &&
-		a.MaxRequestExpires == b.MaxRequestExpires
+		a.MaxRequestExpires == b.MaxRequestExpires && a.MemoryStorage == b.MemoryStorage
 }
 
 // Detach deletes the remote's consumer; none is no error.

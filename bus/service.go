@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +106,8 @@ type Service struct {
 	cancel   context.CancelFunc
 	micro    micro.Service
 	stored   reportStore
+	// restoring is done when the remotes' consumers are as they were.
+	restoring sync.WaitGroup
 
 	fetches, hellos, reports *lanes
 
@@ -174,6 +177,11 @@ func (v *Service) start(ctx context.Context) error {
 	if err := v.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
+	v.restoring.Go(func() {
+		if err := v.restore(v.ctx); err != nil && v.ctx.Err() == nil {
+			v.o.Log.Warn().Err(err).Msg("how far some remotes are behind is not known until they come back")
+		}
+	})
 	return nil
 }
 
@@ -320,6 +328,7 @@ func (v *Service) Refused() int64 { return v.refused.Load() }
 // Close stops answering. It returns when what is under way has ended.
 func (v *Service) Close() {
 	v.cancel()
+	v.restoring.Wait()
 	if v.micro != nil {
 		// Fails only on a closed connection, where nothing comes any more. What
 		// still comes until it is drained is refused by the closed lanes.
