@@ -7,9 +7,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"waptsync/bench/table"
 )
+
+// joinPause keeps joins below the five a second that a main answers.
+const joinPause = 200 * time.Millisecond
 
 // fanout: many remotes make their first copy at once, and then get a new
 // package. What counts is what the main does for each.
@@ -34,11 +38,18 @@ func fanout(ctx context.Context, t *trial) error {
 	if err := s.first(ctx); err != nil {
 		return err
 	}
-	f, err := s.round(ctx, "", nothing)
+	var f []table.Figure
+	w, ours := s.system.(*waptsync)
+	if ours { // joins happen once, and are nothing that its peers do
+		if f, err = s.joins(ctx, w); err != nil {
+			return err
+		}
+	}
+	more, err := s.round(ctx, "", nothing)
 	if err != nil {
 		return err
 	}
-	w, ours := s.system.(*waptsync)
+	f = append(f, more...)
 	var before int64
 	if ours {
 		if before, err = w.hashed(ctx); err != nil {
@@ -46,7 +57,7 @@ func fanout(ctx context.Context, t *trial) error {
 		}
 	}
 	fresh := t.count(100e6)
-	more, err := s.round(ctx, "new_", func() error {
+	more, err = s.round(ctx, "new_", func() error {
 		name := filepath.Join(s.src, packages, "tis-fresh_1.0-0_x64.wapt")
 		if err := s.make.Package(name, bytes.NewReader(s.make.Data(fresh))); err != nil {
 			return err
@@ -67,6 +78,22 @@ func fanout(ctx context.Context, t *trial) error {
 	_, rss := s.procs["main"].usage()
 	t.emit(t.workload.name, append(f, table.Figure{Name: "main_rss_MB", Value: mega(rss)}, table.Figure{Name: "remotes", Value: float64(remotes)})...)
 	return nil
+}
+
+// joins has all remotes join, no faster than the main lets them.
+func (s *scene) joins(ctx context.Context, w *waptsync) ([]table.Figure, error) {
+	main := s.procs["main"]
+	before, _ := main.usage()
+	for i := range s.copies {
+		if err := w.join(ctx, fmt.Sprintf("remote-%d", i+1)); err != nil {
+			return nil, err
+		}
+		if err := sleep(ctx, joinPause); err != nil {
+			return nil, err
+		}
+	}
+	after, _ := main.usage()
+	return []table.Figure{{Name: "join_main_cpu_ms_per_remote", Value: (after - before) * 1e3 / float64(len(s.copies))}}, nil
 }
 
 // round does something to the source, and brings all remotes level: those of

@@ -95,17 +95,26 @@ func (w *waptsync) startNext(ctx context.Context, number int, folder string) err
 	return w.subscribe(ctx, fmt.Sprintf("remote-%d", number), folder)
 }
 
+// join makes a remote known to the main and the main to the remote.
+func (w *waptsync) join(ctx context.Context, as string) error {
+	if w.joined[as] {
+		return nil
+	}
+	line, err := output(ctx, w.pair.Main, "", w.waptsync, "invite", as, "--data", w.data("main"),
+		"--advertise", w.pair.Main.IP+":"+busPort)
+	if err != nil {
+		return err
+	}
+	if _, err := output(ctx, w.pair.Remote, string(line), w.waptsync, "join", "-", "--data", w.data(as)); err != nil {
+		return err
+	}
+	w.joined[as] = true
+	return nil
+}
+
 func (w *waptsync) subscribe(ctx context.Context, as, folder string) error {
-	if !w.joined[as] {
-		line, err := output(ctx, w.pair.Main, "", w.waptsync, "invite", as, "--data", w.data("main"),
-			"--advertise", w.pair.Main.IP+":"+busPort)
-		if err != nil {
-			return err
-		}
-		if _, err := output(ctx, w.pair.Remote, string(line), w.waptsync, "join", "-", "--data", w.data(as)); err != nil {
-			return err
-		}
-		w.joined[as] = true
+	if err := w.join(ctx, as); err != nil {
+		return err
 	}
 	args := append([]string{"subscribe", "--data", w.data(as)}, folders(folder)...)
 	return w.start(w.pair.Remote, as, w.waptsync, args...)
