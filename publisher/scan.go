@@ -62,7 +62,7 @@ func (s *scan) run(ctx context.Context, path string) error {
 // directory scans one directory and returns those in it.
 func (s *scan) directory(ctx context.Context, dir string) (subs []string, err error) {
 	s.watch(dir)
-	root, list, err := s.open(dir)
+	list, err := s.open(dir)
 	if err != nil {
 		if absent(err) != nil {
 			return nil, s.add(ctx, found{path: dir, err: err, list: true})
@@ -70,9 +70,6 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 		return nil, s.missing(ctx, dir)
 	}
 	defer func() { _ = list.Close() }()
-	if root != s.folder.root {
-		defer func() { _ = root.Close() }()
-	}
 	before, deletes := s.tree.size(dir)
 	hits := 0
 	for {
@@ -86,7 +83,7 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 			if have {
 				hits++
 			}
-			fi, err := root.Lstat(e.Name())
+			fi, err := e.Info() // of when the names were read
 			if err != nil {
 				if err = absent(err); err != nil || have {
 					if err := s.add(ctx, found{path: p, err: err}); err != nil {
@@ -125,26 +122,19 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 	}
 }
 
-func (s *scan) open(dir string) (*os.Root, *os.File, error) {
-	root := s.folder.root
-	if dir != "" {
-		// A symbolic link is not followed: its name is a path of its own.
-		fi, err := root.Lstat(dir)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !fi.IsDir() {
-			return nil, nil, os.ErrNotExist
-		}
-		if root, err = root.OpenRoot(dir); err != nil {
-			return nil, nil, err
-		}
+func (s *scan) open(dir string) (*os.File, error) {
+	if dir == "" {
+		return s.folder.root.Open(".")
 	}
-	list, err := root.Open(".")
-	if err != nil && dir != "" {
-		_ = root.Close()
+	// A symbolic link is not followed: its name is a path of its own.
+	fi, err := s.folder.root.Lstat(dir)
+	if err != nil {
+		return nil, err
 	}
-	return root, list, err
+	if !fi.IsDir() {
+		return nil, os.ErrNotExist
+	}
+	return s.folder.root.Open(dir)
 }
 
 // same says whether nothing about the path needs a second look.
