@@ -50,6 +50,7 @@ func (s *session) examine(ctx context.Context, items []*item) error {
 				ready = append(ready, it)
 				continue
 			}
+			it.fresh = err != nil
 			if st.kind == bus.KindDir {
 				s.win.endanger(it) // what is beneath will be cleared away
 			}

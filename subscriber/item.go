@@ -66,6 +66,7 @@ type item struct {
 
 	examined bool
 	plan     plan
+	fresh    bool              // nothing lay at the path when it was examined
 	staged   string            // name in the stage
 	have     attributes        // of the staged file; zero when not set yet
 	synced   bool              // the staged bytes are durable

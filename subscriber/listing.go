@@ -130,7 +130,7 @@ func (s *session) readIndex(it *item) {
 // openItem opens the bytes that an item brings, or confirms.
 func (s *session) openItem(it *item) (*os.File, error) {
 	if it.plan == planReplace {
-		return s.stage.dir.openFile(it.staged)
+		return s.stage.open(it.staged)
 	}
 	v := s.tree.visit()
 	defer v.close()

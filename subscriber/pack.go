@@ -257,9 +257,8 @@ func (s *session) stageSmall(w *want, data []byte) {
 		return
 	}
 	a := s.r.attributes(&w.ev)
-	name := s.stage.name()
-	it.staged = name
-	if err := s.stage.dir.writeFile(name, data, a); err != nil {
+	var err error
+	if it.staged, err = s.stage.put(data, a, it.fresh && !it.index); err != nil {
 		s.failed(it, "writing to the stage", err)
 		return
 	}

@@ -29,7 +29,7 @@ func (b *batch) place(ops []*op) error {
 			unsynced = append(unsynced, o.staged)
 		}
 	}
-	if err := syncNames(b.s.stage.dir, unsynced); err != nil {
+	if err := b.s.stage.sync(unsynced); err != nil {
 		return broken("syncing staged files", err)
 	}
 	if err := b.s.r.at("synced"); err != nil {
@@ -44,10 +44,10 @@ func (b *batch) place(ops []*op) error {
 	return b.s.r.at("renamed-files")
 }
 
-// syncNames makes files of a folder durable.
-func syncNames(dir *folder, names []string) error {
+// sync makes staged files durable.
+func (s *stage) sync(names []string) error {
 	if len(names) > fewSyncs {
-		if err := dir.syncAll(); !errors.Is(err, errors.ErrUnsupported) {
+		if err := s.dir.syncAll(); !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 	}
@@ -55,11 +55,14 @@ func syncNames(dir *folder, names []string) error {
 	g.SetLimit(fewSyncs)
 	for _, name := range names {
 		g.Go(func() error {
-			st, err := dir.lstat(name)
+			if fd, ok := s.loose.get(name); ok {
+				return syncLoose(fd)
+			}
+			st, err := s.dir.lstat(name)
 			if err != nil || st.kind != bus.KindFile {
 				return err // a link's target is in its inode, which the folder's sync brings
 			}
-			f, err := dir.openStaged(name)
+			f, err := s.dir.openStaged(name)
 			if err != nil {
 				return err
 			}
@@ -182,6 +185,9 @@ func (b *batch) dress(o *op, st stat, rec *record, known bool) error {
 	if o.have == want {
 		return nil
 	}
+	if err := b.s.stage.tie(o.staged); err != nil {
+		return err
+	}
 	if o.have.mode != want.mode || o.have == (attributes{}) {
 		if err := dir.chmod(o.staged, want.mode); err != nil {
 			return err
@@ -206,11 +212,8 @@ func (b *batch) rename(o *op) error {
 	if err != nil {
 		return err
 	}
-	if err := b.s.stage.dir.rename(o.staged, to, base); err != nil {
-		return err
-	}
+	st, err := b.s.stage.bring(o.staged, to, base)
 	b.touched[dir] = true
-	st, err := to.lstat(base)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,9 @@ const (
 // stage is the folder where contents are made ready, on the share's own file
 // system so that a rename brings them in.
 type stage struct {
-	dir  *folder
-	disk disk
+	dir   *folder
+	disk  disk
+	loose looseFiles
 
 	mu   sync.Mutex
 	next uint64   // number of the last name
@@ -81,7 +82,10 @@ func ownFolder(parent *folder, name string) (*folder, error) {
 	return f, nil
 }
 
-func (s *stage) close() { s.dir.close() }
+func (s *stage) close() {
+	s.loose.close()
+	s.dir.close()
+}
 
 func (s *stage) clear(now time.Time) error {
 	return eachName(s.dir, func(name string) error {
@@ -224,7 +228,7 @@ func (s *session) clearParts() error {
 
 // discard removes a staged file that nobody wants any more.
 func (s *stage) discard(name string) {
-	if name != "" {
+	if name != "" && !s.loose.drop(name) {
 		_ = s.dir.unlink(name) // else the next session clears it
 	}
 }

@@ -45,7 +45,12 @@ func (b *batch) placeTogether(ops []*op) (done bool, err error) {
 			return false, nil
 		}
 	}
-	if err := syncNames(b.s.stage.dir, unsynced); err != nil {
+	for _, o := range moves { // the journal names them
+		if err := b.s.stage.tie(o.staged); err != nil {
+			return false, broken("naming staged files", err)
+		}
+	}
+	if err := b.s.stage.sync(unsynced); err != nil {
 		return false, broken("syncing staged files", err)
 	}
 	if err := b.s.r.at("synced"); err != nil {

@@ -137,20 +137,11 @@ func (f *folder) writeFile(name string, data []byte, a attributes) error {
 	if err != nil {
 		return err
 	}
-	err = writeAll(fd, data)
-	if err == nil {
-		err = unix.Fchmod(fd, a.mode)
-	}
-	if err == nil && (a.uid >= 0 || a.gid >= 0) {
-		err = unix.Fchown(fd, a.uid, a.gid)
-	}
+	err = writeOpen(fd, data, a)
 	if cerr := unix.Close(fd); err == nil {
 		err = cerr
 	}
-	if err != nil {
-		return pathError("write", name, err)
-	}
-	return f.setMTime(name, a.mtime)
+	return pathError("write", name, err)
 }
 
 func writeAll(fd int, data []byte) error {
