@@ -6,6 +6,9 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"waptsync/bus"
+	"waptsync/objects"
 )
 
 // These print how long the loads take for which the replica is shaped. Main and
@@ -62,5 +65,30 @@ func BenchmarkLargeFile(b *testing.B) {
 		r.stop()
 		m.stop()
 		b.StartTimer()
+	}
+}
+
+// BenchmarkStoringABatch is what the state costs of 20,000 new paths in batches,
+// without the disk.
+func BenchmarkStoringABatch(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		sh := openTestState(b)
+		sh.db.NoSync = true
+		s := &session{r: &Replica{state: sh}}
+		b.StartTimer()
+		const files, size = 20_000, 2500
+		for from := 0; from < files; from += size {
+			batch := newBatch(s, nil)
+			for i := from; i < from+size; i++ {
+				path := sprint("hosts/%016X.wapt", uint64(i)*0x9e3779b97f4a7c15)
+				batch.changed[path] = &record{
+					Seq: uint64(i), Local: local{MTime: int64(i), CTime: int64(i), Inode: uint64(i)},
+					Event: bus.Event{Kind: bus.KindFile, Path: path, Mode: 0o644, MTime: int64(i), Content: bus.Content{Size: 5000, Objects: 1, Digest: objects.Sum([]byte(path))}},
+				}
+			}
+			must(b, sh.update(batch.store))
+		}
 	}
 }

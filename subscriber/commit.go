@@ -3,6 +3,7 @@ package subscriber
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -439,7 +440,9 @@ func (b *batch) put(o *op, st stat) {
 
 // store writes what changed to the state.
 func (b *batch) store(tx *stateTx) error {
-	for path, r := range b.changed {
+	// In the order of the state's pages.
+	for _, path := range slices.Sorted(maps.Keys(b.changed)) {
+		r := b.changed[path]
 		var err error
 		if r == nil {
 			err = tx.dropRecord(path)

@@ -49,9 +49,7 @@ func (t *stateTx) addContent(r *record, manifest []byte) error {
 	if r.Event.Kind != bus.KindFile {
 		return nil
 	}
-	if err := t.addTotals(1, c.Size); err != nil {
-		return err
-	}
+	t.addTotals(1, c.Size)
 	if c.Objects > 1 {
 		if err := t.useManifest(c.Manifest, 1, manifest); err != nil {
 			return err
@@ -68,9 +66,7 @@ func (t *stateTx) forgetContent(r *record) error {
 	if r.Event.Kind != bus.KindFile {
 		return nil
 	}
-	if err := t.addTotals(-1, -c.Size); err != nil {
-		return err
-	}
+	t.addTotals(-1, -c.Size)
 	if c.Objects > 1 {
 		if err := t.useManifest(c.Manifest, -1, nil); err != nil {
 			return err

@@ -80,6 +80,9 @@ func (s *State) share(name string) (*shareState, error) {
 type stateTx struct {
 	root *bbolt.Bucket
 	open [8]*bbolt.Bucket
+
+	// By how much the totals change; written when the transaction ends.
+	moreFiles, moreBytes int64
 }
 
 func (t *stateTx) bucket(i int, name []byte) *bbolt.Bucket {
@@ -108,7 +111,13 @@ func (s *shareState) view(fn func(tx *stateTx) error) error {
 // update runs fn and makes what it did durable, all or nothing. It must not be
 // called within view.
 func (s *shareState) update(fn func(tx *stateTx) error) error {
-	return s.db.Update(func(tx *bbolt.Tx) error { return fn(s.tx(tx)) })
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		t := s.tx(tx)
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.putTotals()
+	})
 }
 
 // put encodes with fn into a buffer of its own, since bbolt keeps values until
@@ -149,18 +158,23 @@ func (t *stateTx) setIdentity(i identity) error {
 func (t *stateTx) totals() (files, bytes int64) {
 	v := t.meta().Get(keyTotals)
 	if len(v) != 16 {
-		return 0, 0
+		return t.moreFiles, t.moreBytes
 	}
-	return int64(binary.LittleEndian.Uint64(v)), int64(binary.LittleEndian.Uint64(v[8:]))
+	return t.moreFiles + int64(binary.LittleEndian.Uint64(v)), t.moreBytes + int64(binary.LittleEndian.Uint64(v[8:]))
 }
 
-func (t *stateTx) addTotals(files, bytes int64) error {
-	if files == 0 && bytes == 0 {
+func (t *stateTx) addTotals(files, bytes int64) {
+	t.moreFiles += files
+	t.moreBytes += bytes
+}
+
+func (t *stateTx) putTotals() error {
+	if t.moreFiles == 0 && t.moreBytes == 0 {
 		return nil
 	}
 	f, b := t.totals()
-	v := binary.LittleEndian.AppendUint64(nil, uint64(f+files))
-	return t.meta().Put(keyTotals, binary.LittleEndian.AppendUint64(v, uint64(b+bytes)))
+	v := binary.LittleEndian.AppendUint64(nil, uint64(f))
+	return t.meta().Put(keyTotals, binary.LittleEndian.AppendUint64(v, uint64(b)))
 }
 
 // manifest returns the encoding of a manifest that a recorded file uses, or nil.
