@@ -201,3 +201,19 @@ func joinRequestForTest(tb testing.TB, line string, id *Identity) (key string, r
 	}
 	return key, request
 }
+
+// BenchmarkConnect is from nothing until a remote may say hello.
+func BenchmarkConnect(b *testing.B) {
+	bus := startBus(b)
+	o := bus.member(b, "colmar")
+	for b.Loop() {
+		c, err := Connect(b.Context(), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for changed := c.Changes(); !c.Connected(); changed = c.Changes() {
+			<-changed
+		}
+		c.Close()
+	}
+}

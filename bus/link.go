@@ -76,7 +76,7 @@ func newLink(o *ClientOptions, name string, ping time.Duration, pings int, chang
 		nats.Timeout(linkDialTimeout),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
-		nats.CustomReconnectDelay(retryDelay),
+		nats.CustomReconnectDelay(dialer.delay),
 		// A remote that was revoked by mistake, or whose main starts with an
 		// older registry, must come back by itself.
 		nats.IgnoreAuthErrorAbort(),
@@ -186,12 +186,21 @@ var errNotYet = errors.New("connecting in the background")
 // nobody.
 type lateDialer struct {
 	dialled atomic.Bool
+	delayed atomic.Bool
 	tls     *tls.Config
 	wrap    func(net.Conn) net.Conn // what nats.go gets in place of the connection
 }
 
 // SkipTLSHandshake tells nats.go that the connection has had its handshake.
 func (d *lateDialer) SkipTLSHandshake() bool { return true }
+
+// delay is retryDelay, but none before the first dial that is one.
+func (d *lateDialer) delay(attempts int) time.Duration {
+	if !d.delayed.Swap(true) {
+		return 0
+	}
+	return retryDelay(attempts)
+}
 
 func (d *lateDialer) Dial(network, address string) (net.Conn, error) {
 	if !d.dialled.Swap(true) {

@@ -166,3 +166,19 @@ func TestASlowLinkIsNotTakenForACutOne(t *testing.T) {
 		}
 	}
 }
+
+// A link's first dial is put off to the background, and nothing else.
+func TestOnlyTheFirstDialOfALinkWaitsForNothing(t *testing.T) {
+	d := &lateDialer{}
+	if _, err := d.Dial("tcp", "192.0.2.1:4222"); !errors.Is(err, errNotYet) {
+		t.Fatalf("the first dial ended with %v", err)
+	}
+	if wait := d.delay(1); wait != 0 {
+		t.Errorf("the first in the background waits for %s", wait)
+	}
+	for attempt := 1; attempt < 4; attempt++ {
+		if wait := d.delay(attempt); wait < firstRetry/2 {
+			t.Errorf("attempt %d waits for %s only", attempt, wait)
+		}
+	}
+}
