@@ -166,7 +166,7 @@ func (l *Log) begin(ctx context.Context) error {
 	}
 	past = past.begin(uuid.New(), last+1)
 	cfg.Metadata[generationsKey] = past.String()
-	if _, err := l.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+	if err := makeStream(ctx, l.js, cfg); err != nil {
 		return fmt.Errorf("writing the configuration of stream %s: %w", l.stream, err)
 	}
 	var stored fs.FileInfo

@@ -7,13 +7,39 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	// readyPatience is for how long a start waits for the own JetStream's answer.
 	readyPatience = 20 * time.Second
 	readyPause    = 100 * time.Millisecond
+
+	makeTries = 4
+	makePause = 50 * time.Millisecond
+	// codeStreamCreate is the server's JSStreamCreateErrF.
+	codeStreamCreate = 10049
 )
+
+// makeStream makes a stream or changes its configuration. It tries again for a
+// moment where the server could not make the files: that of nats-server 2.15.2
+// sometimes cannot just after a stream of the same name was deleted, or just after
+// its JetStream began.
+func makeStream(ctx context.Context, js jetstream.JetStream, cfg jetstream.StreamConfig) (err error) {
+	for range makeTries {
+		_, err = js.CreateOrUpdateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if !errors.As(err, &api) || api.ErrorCode != codeStreamCreate {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(makePause):
+		}
+	}
+	return err
+}
 
 // whenReady repeats ask while nobody answers it: a server that accepts
 // connections may still be about to begin with its JetStream.

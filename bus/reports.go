@@ -23,7 +23,7 @@ type reportStore struct {
 }
 
 func (r *reportStore) open(ctx context.Context) error {
-	_, err := r.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	err := makeStream(ctx, r.js, jetstream.StreamConfig{
 		Name:              remotesStream,
 		Subjects:          []string{remotesPrefix + ".*"},
 		Storage:           jetstream.FileStorage,

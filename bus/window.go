@@ -75,7 +75,7 @@ func newWindow(js jetstream.JetStream, share string, maxBytes int64) (*Window, e
 }
 
 func (w *Window) open(ctx context.Context) error {
-	_, err := w.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	return makeStream(ctx, w.js, jetstream.StreamConfig{
 		Name:              objectsStream(w.share),
 		Subjects:          []string{objectsPrefix + "." + w.share + ".*"},
 		Storage:           jetstream.FileStorage,
@@ -87,7 +87,6 @@ func (w *Window) open(ctx context.Context) error {
 		// What a power cut takes from the window is fetched from the files.
 		PersistMode: jetstream.AsyncPersistMode,
 	})
-	return err
 }
 
 // MaxBytes is the window's bound.
