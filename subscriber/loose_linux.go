@@ -59,14 +59,14 @@ func (w *looseWay) link(fd int, to *folder, name string) error {
 	return pathError("link", name, err)
 }
 
-// looseLimit is how many files without a name may be open: half of what the process
-// may have at most.
+// looseLimit is how many files without a name a share may have open: an eighth of
+// what the process may have at most, so that several shares leave room.
 func looseLimit() int {
 	var r unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
 		return 0
 	}
-	return int(min(mostLoose, r.Cur/2))
+	return int(min(mostLoose, r.Cur/8))
 }
 
 // openLoose makes a file without a name, on the disk near the bay's.
