@@ -42,6 +42,9 @@ func (s *session) watchTree(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.marker:
 		}
+		if err := s.waitShown(ctx); err != nil {
+			return err
+		}
 		if err := s.removeUnconfirmed(ctx); err != nil {
 			return err
 		}
@@ -133,6 +136,20 @@ func (s *session) waitCaughtUp(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// waitShown returns when the feed has once delivered all that there was: what the
+// main published behind its marker is not known to be missing before.
+func (s *session) waitShown(ctx context.Context) error {
+	for !s.win.allShown() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.progress:
+		case <-time.After(idlePause):
+		}
+	}
+	return nil
 }
 
 // keepTime stores the main's time while nothing happens, so that an idle share

@@ -28,6 +28,7 @@ func (s *session) resume(i *interrupted) {
 	s.reconciling, s.confirmed = true, i.confirmed
 	s.win.passed = i.passed
 	s.win.passed.seq, s.win.last = i.passed.known, i.passed.known
+	s.win.shown = s.welcome.Next > s.welcome.Last
 	if i.passed.marker == s.welcome.Generation {
 		poke(s.marker)
 	}

@@ -40,6 +40,13 @@ func (w *window) moved() (moved, idle bool) {
 	return len(w.slots) > 0 && !w.slots[0].open, w.live == 0 && w.behind == 0
 }
 
+// allShown says whether the stream's last event was delivered at some time.
+func (w *window) allShown() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shown
+}
+
 // passedSeq is the sequence up to which all is resolved.
 func (w *window) passedSeq() uint64 {
 	w.mu.Lock()

@@ -1,6 +1,7 @@
 package subscriber
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"waptsync/bus"
 )
 
 // seed puts a file into the remote's folder, as another tool left it.
@@ -110,6 +112,48 @@ func TestNothingIsRemovedBeforeTheMarker(t *testing.T) {
 	r.reached()
 	r.same()
 	if got := r.trash(); len(got) > 0 {
+		t.Errorf("the trash has %q", got)
+	}
+}
+
+// slowFeed gives one event, and rests.
+type slowFeed struct{ feed }
+
+func (f slowFeed) Next(ctx context.Context, _ int) ([]bus.Delivery, error) {
+	d, err := f.feed.Next(ctx, 1)
+	time.Sleep(200 * time.Millisecond)
+	return d, err
+}
+
+// TestWhatCameAfterTheMarkerStays has the feed stop between the marker and what the
+// main published after it.
+func TestWhatCameAfterTheMarkerStays(t *testing.T) {
+	m := startMain(t)
+	m.mark()
+	for _, name := range []string{"a", "b", "c"} {
+		m.put(name, []byte(name))
+	}
+	r := newRemote(t, m, "colmar")
+	for _, name := range []string{"a", "b", "c", "extra"} {
+		r.seed(name, []byte(name))
+	}
+	r.prepare = func(r *Replica) {
+		open := r.openFeed
+		r.openFeed = func(ctx context.Context) (feed, error) {
+			f, err := open(ctx)
+			return slowFeed{f}, err
+		}
+	}
+	r.start()
+	r.reached()
+	r.same()
+	waitFor(t, 20*time.Second, func() string {
+		if _, err := os.Stat(r.path("extra")); err == nil {
+			return "extra is still there"
+		}
+		return ""
+	})
+	if got := r.trash(); !slices.Equal(got, []string{"extra"}) {
 		t.Errorf("the trash has %q", got)
 	}
 }

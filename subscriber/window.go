@@ -62,6 +62,7 @@ type window struct {
 	held, heldRetries int
 	passed            reached
 	behind            uint64 // events of the stream behind the last delivered one
+	shown             bool   // once there were none: all that the main had was delivered
 
 	ready chan struct{} // something may be committed
 	room  chan struct{} // something was resolved
@@ -113,6 +114,7 @@ func (w *window) skip(d *bus.Delivery) {
 	}
 	w.slots = append(w.slots, s)
 	w.behind, w.last = d.Pending, d.Seq
+	w.shown = w.shown || d.Pending == 0
 	poke(w.ready)
 }
 
@@ -124,6 +126,7 @@ func (w *window) admit(d *bus.Delivery) *item {
 	s := &slot{seq: d.Seq, gen: d.Event.Generation, at: d.Time, open: true}
 	w.slots = append(w.slots, s)
 	w.behind, w.last = d.Pending, d.Seq
+	w.shown = w.shown || d.Pending == 0
 	since := d.Seq
 	prev := w.byPath[d.Event.Path]
 	contended := prev != nil && (prev.phase == phaseCommitting || prev.parking)
