@@ -55,17 +55,21 @@ func (t *tree) decode(b []byte, err error) (leaf, bool) {
 
 // add keeps a leaf that is not there.
 func (t *tree) add(dir *node, l *leaf) {
-	l.prev = dir.newest
-	t.scratch = l.append(t.scratch[:0])
-	at := t.records.add(t.scratch)
-	dir.newest = at
+	at := t.write(dir, l)
 	dir.leafs++
-	h := t.hash(l.path)
-	if _, taken := t.at[h]; taken {
+	if h := t.hash(l.path); t.at[h] != 0 {
 		t.clashes[l.path] = at
 	} else {
 		t.at[h] = at
 	}
+}
+
+// write makes a leaf's record the newest of its directory.
+func (t *tree) write(dir *node, l *leaf) ref {
+	l.prev = dir.newest
+	t.scratch = l.append(t.scratch[:0])
+	dir.newest = t.records.add(t.scratch)
+	return dir.newest
 }
 
 // drop forgets the leaf at path, whose record is at a place.
@@ -80,21 +84,23 @@ func (t *tree) drop(dir *node, path string, at ref) {
 	t.waste += int64(at.length())
 }
 
-// leafs calls fn for the leafs of a directory until it returns false.
-func (t *tree) leafs(d *node, fn func(*leaf) bool) bool {
-	w := &recordWalk{r: t.records}
+// leafs calls fn for the leafs of a directory, whose records are in from, and with
+// the place of each, until it returns false. fn may write them anew.
+func (t *tree) leafs(d *node, from *records, fn func(l *leaf, at ref) bool) bool {
+	w := &recordWalk{r: from}
 	for at, left := d.newest, d.leafs; at != 0 && left > 0; {
 		l, ok := t.decode(w.get(at))
 		if !ok {
 			return true
 		}
+		prev := l.prev
 		if t.isAt(l.path, at) {
 			left--
-			if !fn(&l) {
+			if !fn(&l, at) {
 				return false
 			}
 		}
-		at = l.prev
+		at = prev
 	}
 	return true
 }
@@ -123,29 +129,18 @@ func (t *tree) move(d *node, from *records) {
 
 // moveLeafs writes the records of a directory anew, without the stale ones.
 func (t *tree) moveLeafs(d *node, from *records) {
-	w := &recordWalk{r: from}
-	at, left := d.newest, d.leafs
+	old := *d
 	d.newest, d.stale = 0, 0
-	for at != 0 && left > 0 {
-		l, ok := t.decode(w.get(at))
-		if !ok {
-			return
+	t.leafs(&old, from, func(l *leaf, at ref) bool {
+		if from == t.records {
+			t.waste += int64(at.length())
 		}
-		prev := l.prev
-		if t.isAt(l.path, at) {
-			left--
-			if from == t.records {
-				t.waste += int64(at.length())
-			}
-			l.prev = d.newest
-			t.scratch = l.append(t.scratch[:0])
-			d.newest = t.records.add(t.scratch)
-			if _, clash := t.clashes[l.path]; clash {
-				t.clashes[l.path] = d.newest
-			} else {
-				t.at[t.hash(l.path)] = d.newest
-			}
+		to := t.write(d, l)
+		if _, clash := t.clashes[l.path]; clash {
+			t.clashes[l.path] = to
+		} else {
+			t.at[t.hash(l.path)] = to
 		}
-		at = prev
-	}
+		return true
+	})
 }

@@ -252,7 +252,7 @@ func (t *tree) list(path string) []string {
 		return nil
 	}
 	names := make([]string, 0, d.names())
-	t.leafs(d, func(l *leaf) bool {
+	t.leafs(d, t.records, func(l *leaf, _ ref) bool {
 		names = append(names, l.path[strings.LastIndexByte(l.path, '/')+1:])
 		return true
 	})
@@ -260,6 +260,16 @@ func (t *tree) list(path string) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// beside calls fn for the files and links that stand directly in the directory at
+// path, until it returns false. fn must not call the tree.
+func (t *tree) beside(path string, fn func(path string, e entry) bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if d := t.node(path); d != nil {
+		t.leafs(d, t.records, func(l *leaf, _ ref) bool { return fn(l.path, l.entry) })
+	}
 }
 
 // size returns how many names stand directly in the directory at path, and how
@@ -290,7 +300,7 @@ func (t *tree) walkNode(path string, d *node, fn func(path string, e entry) bool
 			return false
 		}
 	}
-	return t.leafs(d, func(l *leaf) bool { return fn(l.path, l.entry) })
+	return t.leafs(d, t.records, func(l *leaf, _ ref) bool { return fn(l.path, l.entry) })
 }
 
 func (t *tree) sum() counts {

@@ -15,29 +15,30 @@ const maxVersions = 8
 // writes and does for a new version, for the sake of remotes that have none of the
 // old ones, and lose the main's file while they fetch it.
 func (s *session) published(path string) map[objects.ID]bool {
-	had := make(map[objects.ID]bool)
-	left := maxVersions
-	add := func(p string) {
-		e, ok := s.tree.get(p)
-		if c := e.content(); ok && left > 0 && !c.Manifest.IsZero() {
-			left--
-			encoded, _ := s.hasher.manifests.get(c.Manifest)
-			m, err := objects.DecodeManifest(encoded)
-			if err != nil {
-				return // it is put all the same
-			}
-			for _, o := range m.Objects {
-				had[o.ID] = true
-			}
+	var manifests []objects.ID
+	add := func(_ string, e entry) bool {
+		if c := e.content(); !c.Manifest.IsZero() {
+			manifests = append(manifests, c.Manifest)
 		}
+		return len(manifests) < maxVersions
 	}
-	add(path)
+	if e, ok := s.tree.get(path); ok {
+		add(path, e)
+	}
 	if prefix, ok := bus.PackagePrefix(path); ok {
-		dir := above(path)
-		for _, name := range s.tree.list(dir) {
-			if p := join(dir, name); p != path && strings.HasPrefix(p, prefix) {
-				add(p)
-			}
+		s.tree.beside(above(path), func(p string, e entry) bool {
+			return p == path || !strings.HasPrefix(p, prefix) || add(p, e)
+		})
+	}
+	had := make(map[objects.ID]bool)
+	for _, id := range manifests {
+		encoded, _ := s.hasher.manifests.get(id)
+		m, err := objects.DecodeManifest(encoded)
+		if err != nil {
+			continue // it is put all the same
+		}
+		for _, o := range m.Objects {
+			had[o.ID] = true
 		}
 	}
 	return had
