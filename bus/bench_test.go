@@ -185,14 +185,8 @@ func BenchmarkEnrol(b *testing.B) {
 
 func joinRequestForTest(tb testing.TB, line string, id *Identity) (key string, request []byte) {
 	tb.Helper()
-	l, err := decodeInvitation(line)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	pair, err := l.key()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	_, pair := openInvitation(tb, line)
+	var err error
 	if key, err = pair.PublicKey(); err == nil {
 		request, err = newJoinRequest(key, id)
 	}

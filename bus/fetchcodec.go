@@ -11,9 +11,10 @@ import (
 
 // The fetch protocol. A request is a version byte, a nonce, a byte that says
 // whether the items are packed, the number of items, the length of the items and
-// the items, and behind them the first bytes of their digests. A reply is one or more messages, each a version byte,
-// the request's nonce, the message's number counted from 0, and frames that
-// fill the message; the last frame of the last message is the end.
+// the items, and behind them the first bytes of their digests. A reply is one or
+// more messages, each a version byte, the request's nonce, the message's number
+// counted from 0, and frames that fill the message; the last frame of the last
+// message is the end.
 const (
 	fetchVersion = 2
 	nonceBytes   = 8

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // testClock is a clock that a test sets.
@@ -220,17 +221,24 @@ func TestJoinTrustsTheInvitedMainOnly(t *testing.T) {
 	}
 }
 
-// invitedConn is a connection of an invitation's user.
-func invitedConn(t *testing.T, line string) (*testRemote, string) {
-	t.Helper()
+// openInvitation is what an invitation's line says, and its key.
+func openInvitation(tb testing.TB, line string) (*invitationLine, nkeys.KeyPair) {
+	tb.Helper()
 	l, err := decodeInvitation(line)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	key, err := l.key()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return l, key
+}
+
+// invitedConn is a connection of an invitation's user.
+func invitedConn(t *testing.T, line string) (*testRemote, string) {
+	t.Helper()
+	l, key := openInvitation(t, line)
 	public, err := key.PublicKey()
 	if err != nil {
 		t.Fatal(err)
@@ -297,14 +305,7 @@ func TestJoinWantsProofOfTheID(t *testing.T) {
 func TestInvitationsOwnKeyIsNoRemote(t *testing.T) {
 	m := startMain(t)
 	line := m.invite(t, "colmar", "alpha")
-	l, err := decodeInvitation(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := l.key()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, key := openInvitation(t, line)
 	id, err := newIdentity(key)
 	if err != nil {
 		t.Fatal(err)

@@ -78,14 +78,7 @@ func TestRegistryHoldsNoSecretOfAnInvitation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := decodeInvitation(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := l.key()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, key := openInvitation(t, line)
 	seed, err := key.Seed()
 	if err != nil {
 		t.Fatal(err)
@@ -232,14 +225,7 @@ func TestRedeemedOnceByManyAtATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := decodeInvitation(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := l.key()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, pair := openInvitation(t, line)
 	key, err := pair.PublicKey()
 	if err != nil {
 		t.Fatal(err)

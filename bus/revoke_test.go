@@ -83,10 +83,7 @@ func TestNoSecretIsLogged(t *testing.T) {
 	must(t, err)
 	must(t, b.Apply())
 	secrets["the invitation"] = strings.TrimSpace(line)[len(linePrefix)+50:]
-	l, err := decodeInvitation(line)
-	must(t, err)
-	key, err := l.key()
-	must(t, err)
+	_, key := openInvitation(t, line)
 	seed, err := key.Seed()
 	must(t, err)
 	secrets["the invitation's seed"] = string(seed)

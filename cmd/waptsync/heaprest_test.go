@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -29,13 +30,8 @@ func TestTheHeapIsGivenBackAfterWork(t *testing.T) {
 					gives = append(gives, i)
 				}
 			}
-			if len(gives) != len(c.gives) {
-				t.Fatalf("given back at %v, want %v", gives, c.gives)
-			}
-			for i := range gives {
-				if gives[i] != c.gives[i] {
-					t.Errorf("given back at %v, want %v", gives, c.gives)
-				}
+			if !slices.Equal(gives, c.gives) {
+				t.Errorf("given back at %v, want %v", gives, c.gives)
 			}
 		})
 	}
