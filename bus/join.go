@@ -129,7 +129,7 @@ func newJoinRequest(invitationKey string, id *Identity) ([]byte, error) {
 // (DER) that the main showed, if it is to be pinned.
 func dialJoin(ctx context.Context, l *invitationLine, key nkeys.KeyPair, public string) (*nats.Conn, []byte, error) {
 	tlsConfig, found := l.joinTLS(time.Now)
-	nc, err := nats.Connect("tls://"+l.Address,
+	nc, err := dial("tls://"+l.Address,
 		nats.Nkey(public, key.Sign),
 		nats.Secure(tlsConfig),
 		nats.TLSHandshakeFirst(),

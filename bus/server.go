@@ -266,7 +266,7 @@ func (s *Server) connectOwn(name string, key nkeys.KeyPair) (*nats.Conn, error) 
 		return nil, err
 	}
 	log := s.log.With().Str("connection", name).Logger()
-	nc, err := nats.Connect("", nats.InProcessServer(s.ns), auth,
+	nc, err := dial("", nats.InProcessServer(s.ns), auth,
 		nats.Name("waptsync "+name),
 		nats.CustomInboxPrefix("_W."+randomToken()),
 		nats.Timeout(ownTimeout),
