@@ -13,19 +13,13 @@ import (
 // version is set by the linker (-X main.version=…).
 var version = ""
 
-// collectAt is by how many percent of what is in use the heap grows between two
-// collections. A service keeps its tree for ever and holds messages for a moment:
-// less than half of Go's own value spares a tenth of the memory, and costs a percent of the
-// processor while bytes flow.
-const collectAt = 40
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once: the state on disk bears it.
 	context.AfterFunc(ctx, stop)
 	hideMemory()
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
+		tuneHeap()
 	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, version: buildVersion()}
 	code := a.execute(ctx, os.Args[1:])
