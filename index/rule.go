@@ -17,19 +17,26 @@ var DefaultPatterns = []string{
 
 // Rule says which paths of a share are indexes.
 type Rule struct {
-	patterns []string
+	names    map[string]bool // patterns that only match themselves
+	patterns []string        // the others
 }
 
 // NewRule makes a rule of patterns in the syntax of [path.Match]. A pattern
 // with a slash is held against the whole path, others against the base name.
 // Without patterns no path is an index.
 func NewRule(patterns []string) (*Rule, error) {
+	r := &Rule{names: make(map[string]bool)}
 	for _, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {
 			return nil, fmt.Errorf("index pattern %q: %w", p, err)
 		}
+		if strings.ContainsAny(p, `/*?[\`) {
+			r.patterns = append(r.patterns, p)
+		} else {
+			r.names[p] = true
+		}
 	}
-	return &Rule{patterns: patterns}, nil
+	return r, nil
 }
 
 // IsIndex says whether the file at p is an index by this rule.
@@ -38,6 +45,9 @@ func (r *Rule) IsIndex(p string) bool {
 		return false
 	}
 	base := path.Base(p)
+	if r.names[base] {
+		return true
+	}
 	for _, pattern := range r.patterns {
 		name := base
 		if strings.Contains(pattern, "/") {

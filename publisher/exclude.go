@@ -105,6 +105,10 @@ func (x *Excludes) MatchAbove(p string) bool {
 }
 
 func temporary(name string) bool {
+	// A scan asks for each name, and the patterns cost as much as its lstat.
+	if name == "" || !strings.ContainsRune(".~wP", rune(name[0])) && !strings.HasSuffix(name, "~") && !strings.HasSuffix(name, "part") {
+		return false
+	}
 	for _, r := range temporaryNames {
 		if r.MatchString(name) {
 			return true

@@ -18,14 +18,16 @@ const recordBuffer = 512
 var recordBuffers = sync.Pool{New: func() any { return new([recordBuffer]byte) }}
 
 // leaf returns the file or link at path, and where its record is.
-func (t *tree) leaf(path string) (l leaf, at ref, ok bool) {
+func (t *tree) leaf(path string) (l leaf, at ref, ok bool) { return t.leafBy(path, t.read) }
+
+func (t *tree) leafBy(path string, read func(ref) (leaf, bool)) (l leaf, at ref, ok bool) {
 	if at, ok = t.at[t.hash(path)]; ok {
-		if l, ok = t.read(at); ok && l.path == path {
+		if l, ok = read(at); ok && l.path == path {
 			return l, at, true
 		}
 	}
 	if at, ok = t.clashes[path]; ok {
-		l, ok = t.read(at)
+		l, ok = read(at)
 	}
 	return l, at, ok
 }
@@ -87,7 +89,8 @@ func (t *tree) drop(dir *node, path string, at ref) {
 // leafs calls fn for the leafs of a directory, whose records are in from, and with
 // the place of each, until it returns false. fn may write them anew.
 func (t *tree) leafs(d *node, from *records, fn func(l *leaf, at ref) bool) bool {
-	w := &recordWalk{r: from}
+	w := recordWalk{r: from}
+	defer w.end()
 	for at, left := d.newest, d.leafs; at != 0 && left > 0; {
 		l, ok := t.decode(w.get(at))
 		if !ok {

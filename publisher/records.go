@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 )
 
 const (
@@ -122,10 +123,23 @@ func (r *records) close() {
 }
 
 // recordWalk reads records that mostly lie before one another, a block at a time.
+// It is to be ended.
 type recordWalk struct {
 	r     *records
 	block int64
-	buf   []byte
+	buf   []byte // what of the block there is; nil: none was read
+	whole *[recordBlock]byte
+}
+
+// Most directories are small: memory made for each walk would be most of what a
+// start makes.
+var walkBuffers = sync.Pool{New: func() any { return new([recordBlock]byte) }}
+
+func (w *recordWalk) end() {
+	if w.whole != nil {
+		walkBuffers.Put(w.whole)
+	}
+	w.whole, w.buf = nil, nil
 }
 
 func (w *recordWalk) get(at ref) ([]byte, error) {
@@ -134,17 +148,58 @@ func (w *recordWalk) get(at ref) ([]byte, error) {
 		return within(block, from, at.length())
 	}
 	if w.buf == nil || n != w.block {
-		buf := w.buf[:cap(w.buf)]
-		if buf == nil {
-			buf = make([]byte, recordBlock)
+		if w.whole == nil {
+			w.whole = walkBuffers.Get().(*[recordBlock]byte)
 		}
-		got, err := w.r.file.ReadAt(buf, n*recordBlock)
+		got, err := w.r.file.ReadAt(w.whole[:], n*recordBlock)
 		if got == 0 {
+			w.buf = nil
 			return nil, fmt.Errorf("reading the published state: %w", err)
 		}
-		w.block, w.buf = n, buf[:got]
+		w.block, w.buf = n, w.whole[:got]
 	}
 	return within(w.buf, from, at.length())
+}
+
+// readAhead reads records that mostly lie behind one another, as those of a
+// folder do that is listed in the order in which it was published. The zero value
+// is ready. It may outlive the records.
+type readAhead struct {
+	r      *records
+	from   int64 // of buf, in the file
+	buf    []byte
+	next   int64 // where the record read last ended
+	memory [16 << 10]byte
+}
+
+// get is as records.get; what it returns is valid until the next call.
+func (a *readAhead) get(r *records, at ref) ([]byte, error) {
+	n, from, block := r.block(at)
+	if block != nil || r.file == nil {
+		return within(block, from, at.length())
+	}
+	if a.r != r {
+		a.r, a.buf, a.next = r, nil, 0
+	}
+	where, length := n*recordBlock+int64(from), int64(at.length())
+	if where < a.from || where+length > a.from+int64(len(a.buf)) {
+		size := length
+		if skipped := where - a.next; skipped >= 0 && skipped < int64(len(a.memory)) {
+			// Within the block, which was written once; the next may not be there yet.
+			size = max(size, min(int64(len(a.memory)), (n+1)*recordBlock-where))
+		}
+		buf := a.memory[:]
+		if size > int64(len(buf)) {
+			buf = make([]byte, size)
+		}
+		got, err := r.file.ReadAt(buf[:size], where)
+		if int64(got) < length {
+			return nil, fmt.Errorf("reading the published state: %w", err)
+		}
+		a.from, a.buf = where, buf[:got]
+	}
+	a.next = where + length
+	return within(a.buf, int(where-a.from), at.length())
 }
 
 // unnamedFile makes a file in dir that goes with its last handle.

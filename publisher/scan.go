@@ -36,6 +36,7 @@ type scan struct {
 	files, bytes atomic.Int64
 
 	batch []found
+	ahead readAhead
 }
 
 // run scans the directory at path, "" being the share's top. It ends early only
@@ -79,7 +80,7 @@ func (s *scan) directory(ctx context.Context, dir string) (subs []string, err er
 			if s.folder.exclude.Match(p, e.IsDir()) {
 				continue
 			}
-			known, have := s.tree.get(p)
+			known, have := s.tree.getAhead(p, &s.ahead)
 			if have {
 				hits++
 			}

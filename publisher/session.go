@@ -203,6 +203,7 @@ func (s *session) run(ctx context.Context) error {
 // they name is to be read from them again.
 func (s *session) replay(ctx context.Context) (indexes []string, err error) {
 	begun := time.Now()
+	manifests := make(map[objects.ID]bool)
 	err = s.o.Log.Replay(ctx, func(_ uint64, e *bus.Event) error {
 		s.p.following.Turn()
 		switch e.Kind {
@@ -211,22 +212,18 @@ func (s *session) replay(ctx context.Context) (indexes []string, err error) {
 			s.tree.delete(e.Path)
 		default:
 			s.tree.put(e.Path, entryOf(e))
+			if !e.Content.Manifest.IsZero() {
+				manifests[e.Content.Manifest] = true
+			}
+			if e.Kind == bus.KindFile && s.o.Index != nil && s.o.Index.IsIndex(e.Path) {
+				indexes = append(indexes, e.Path)
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading back the events of share %s: %w", s.o.Share, err)
 	}
-	manifests := make(map[objects.ID]bool)
-	s.tree.walk("", func(p string, e entry) bool {
-		if c := e.content(); !c.Manifest.IsZero() {
-			manifests[c.Manifest] = true
-		}
-		if e.kind == bus.KindFile && s.o.Index != nil && s.o.Index.IsIndex(p) {
-			indexes = append(indexes, p)
-		}
-		return true
-	})
 	if store, ok := s.o.Manifests.(interface {
 		Prune(keep func(objects.ID) bool) error
 	}); ok {

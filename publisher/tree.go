@@ -87,10 +87,17 @@ type node struct {
 // names is how many stand directly in the directory.
 func (d *node) names() int { return d.leafs + len(d.dirs) }
 
-func (t *tree) get(path string) (entry, bool) {
+func (t *tree) get(path string) (entry, bool) { return t.getBy(path, t.read) }
+
+// getAhead is get for one of many paths.
+func (t *tree) getAhead(path string, a *readAhead) (entry, bool) {
+	return t.getBy(path, func(at ref) (leaf, bool) { return t.decode(a.get(t.records, at)) })
+}
+
+func (t *tree) getBy(path string, read func(ref) (leaf, bool)) (entry, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if l, _, ok := t.leaf(path); ok {
+	if l, _, ok := t.leafBy(path, read); ok {
 		return l.entry, true
 	}
 	dir, name := t.parent(path, false)
