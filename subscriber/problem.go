@@ -50,7 +50,7 @@ func problemOf(op string, err error) *problem {
 	case errors.Is(err, errOutside):
 		p.hint, p.slow = "links must stay inside the share; change it on the main", true
 	case errors.Is(err, syscall.EXDEV):
-		p.hint = "a part of the share lies on another file system; only the whole share may"
+		p.hint = "a part of the share lies on another file system or subvolume; only the whole share may"
 	case errors.Is(err, fs.ErrPermission):
 		p.hint = "let the service's user own the share's folder and all in it"
 	case errors.Is(err, syscall.EROFS):
