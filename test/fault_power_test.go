@@ -17,7 +17,7 @@ import (
 
 // TestSyncsBeforeItPromises traces a remote's system calls while it follows
 // its main, and holds the order that a power cut must find: a file's bytes are
-// synced before the rename that shows it, and the rename is synced before the
+// synced before the rename or link that shows it, and that is synced before the
 // state that tells of it. What a remote acknowledges is in its state already,
 // but the acknowledgement itself is encrypted and does not show here.
 func TestSyncsBeforeItPromises(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSyncsBeforeItPromises(t *testing.T) {
 	r.stop()
 	trace := filepath.Join(t.TempDir(), "trace")
 	through(t, r.start, "strace", "-D", "-f", "-q", "-y", "-o", trace,
-		"-e", "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,write,pwrite64,writev,copy_file_range")
+		"-e", "trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,linkat,write,pwrite64,writev,copy_file_range")
 	r.waitStatus(readyWithin, "answers", func(status) bool { return true })
 	for i := range scaled(3, 10, 100) {
 		repo.add(fmt.Sprintf("tis-app%d", i), "1-1", rng.between(1000, 300_000))
@@ -47,7 +47,7 @@ func TestSyncsBeforeItPromises(t *testing.T) {
 	r.stop()
 	o, err := readTrace(trace, r.dir("wapt"), filepath.Join(r.data, "state.db"))
 	check(t, err)
-	t.Logf("%d files shown, %d syncs, %d states written", o.shown, o.syncs, o.states)
+	t.Logf("%d files shown, %d of them by a link, %d syncs, %d states written", o.shown, o.linked, o.syncs, o.states)
 	for _, f := range o.faults {
 		t.Error(f)
 	}
@@ -58,15 +58,15 @@ func TestSyncsBeforeItPromises(t *testing.T) {
 
 // order is what a trace shows of the order of syncs and promises.
 type order struct {
-	shown, syncs, states int
-	faults               []string
+	shown, linked, syncs, states int // linked: of those shown
+	faults                       []string
 }
 
 var (
 	traceLine   = regexp.MustCompile(`^(\d+)\s+(\w+)\((.*)$`)
 	traceResume = regexp.MustCompile(`^(\d+)\s+<\.\.\. (\w+) resumed>(.*)$`)
 	traceFD     = regexp.MustCompile(`^\d+<([^>]*)>`)
-	traceNames  = regexp.MustCompile(`(?:\d+|AT_FDCWD)<([^>]*)>, "([^"]*)"`)
+	traceNames  = regexp.MustCompile(`(?:\d+|AT_FDCWD)<([^>]*)>(?:\(deleted\))?, "([^"]*)"`)
 )
 
 // readTrace walks through a trace of strace. A call counts where it ended: a
@@ -123,7 +123,7 @@ func readTrace(name, share, state string) (*order, error) {
 			o.syncs++
 			clear(dirty)
 			clear(unsynced)
-		case strings.HasPrefix(call, "rename"):
+		case strings.HasPrefix(call, "rename"), call == "linkat":
 			m := traceNames.FindAllStringSubmatch(args, -1)
 			if len(m) < 2 || !strings.HasSuffix(strings.TrimSpace(args), "= 0") {
 				continue
@@ -133,6 +133,9 @@ func readTrace(name, share, state string) (*order, error) {
 				continue
 			}
 			o.shown++
+			if call == "linkat" {
+				o.linked++
+			}
 			if dirty[from] {
 				o.faults = append(o.faults, fmt.Sprintf("line %d: %q is shown before its bytes were synced", n, to))
 			}
@@ -157,6 +160,9 @@ func TestTraceReaderSeesEachWrongOrder(t *testing.T) {
 		ended  = `7 <... fsync resumed>) = 0`
 		show   = `7 renameat(5</s/.waptsync/stage>, "x", 6</s>, "x") = 0`
 		folder = `8 fsync(6</s>) = 0`
+		loose  = `7 write(9</s/.waptsync/stage/1/#42>(deleted), "bytes"..., 5) = 5`
+		tight  = `7 fsync(9</s/.waptsync/stage/1/#42>(deleted)) = 0`
+		link   = `7 linkat(9</s/.waptsync/stage/1/#42>(deleted), "", 6</s>, "x", AT_EMPTY_PATH) = 0`
 		state  = `8 pwrite64(3</d/state.db>, ""..., 4096, 0) = 4096`
 	)
 	for name, c := range map[string]struct {
@@ -169,6 +175,9 @@ func TestTraceReaderSeesEachWrongOrder(t *testing.T) {
 		"shown without sync":       {[]string{data, show, folder, state}, 1},
 		"shown before a sync ends": {[]string{data, begun, show, ended, folder, state}, 1},
 		"state before the folder":  {[]string{data, sync, show, state, folder}, 1},
+		"right, by a link":         {[]string{loose, tight, link, folder, state}, 0},
+		"linked without sync":      {[]string{loose, link, folder, state}, 1},
+		"linked, and no folder":    {[]string{loose, tight, link, state, folder}, 1},
 		"all wrong":                {[]string{data, show, state}, 2},
 	} {
 		o, err := readTrace(write(t, []byte(strings.Join(c.lines, "\n")), t.TempDir(), "trace"), "/s", "/d/state.db")
