@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,13 +25,46 @@ const (
 	diskSize  = 768 << 20
 )
 
-// powerDisk is a disk with a volatile write cache, whose power can be cut: an
-// ext4 on a loop device, on a file that this process serves through FUSE. What
+// diskKind is how a file system is made and mounted. Nothing is switched on that
+// makes it safer than it is by itself, and ext4's help for programs that rename
+// without a sync is switched off.
+type diskKind struct {
+	name    string
+	make    []string                // options of mkfs
+	options string                  // of mount
+	forget  func(loop string) error // has the kernel forget a device that goes; may be nil
+}
+
+var diskKinds = map[string]diskKind{
+	"ext4": {make: []string{"-q", "-E", "nodiscard"}, options: "noauto_da_alloc"},
+	// A disk before the cut has the same UUID, and may still be mounted somewhere.
+	"xfs": {make: []string{"-q", "-K"}, options: "nouuid"},
+	// A newer disk of the same UUID, which the one after a cut looks older than,
+	// would be preferred. (One that is still mounted is told apart from Linux 6.7 on.)
+	"btrfs": {make: []string{"-q", "-K"}, options: "defaults",
+		forget: func(loop string) error { return tool("btrfs", "device", "scan", "--forget", loop) }},
+}
+
+// theDiskKind is the file system that WAPTSYNC_DISK names.
+func theDiskKind(t *testing.T) diskKind {
+	t.Helper()
+	name := cmp.Or(os.Getenv("WAPTSYNC_DISK"), "ext4")
+	k, ok := diskKinds[name]
+	if !ok {
+		t.Fatalf("WAPTSYNC_DISK=%s: want one of %q", name, slices.Sorted(maps.Keys(diskKinds)))
+	}
+	k.name = name
+	return k
+}
+
+// powerDisk is a disk with a volatile write cache, whose power can be cut: a
+// file system on a loop device, on a file that this process serves through FUSE. What
 // the file system wrote and did not flush may be lost in a cut, block by block
 // and in any order; all that it had not written yet is.
 type powerDisk struct {
-	t  *testing.T
-	at string // where it is mounted
+	t    *testing.T
+	kind diskKind
+	at   string // where it is mounted
 	*medium
 	flushes int // of the media before
 }
@@ -65,14 +100,15 @@ func newPowerDisk(t *testing.T, dir string) *powerDisk {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a disk needs root")
 	}
-	for _, program := range []string{"losetup", "mkfs.ext4", "mount", "umount"} {
+	kind := theDiskKind(t)
+	for _, program := range []string{"losetup", "mkfs." + kind.name, "mount", "umount"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skip(err)
 		}
 	}
 	makeDirs(t, dir)
-	d := &powerDisk{t: t, at: dir, medium: newMedium(t, image{})}
-	check(t, tool("mkfs.ext4", "-q", "-E", "nodiscard", d.loop))
+	d := &powerDisk{t: t, kind: kind, at: dir, medium: newMedium(t, image{})}
+	check(t, tool("mkfs."+kind.name, append(slices.Clone(kind.make), d.loop)...))
 	d.mount()
 	return d
 }
@@ -109,10 +145,9 @@ func (m *medium) gone() {
 	m.loop, m.file = "", ""
 }
 
-// mount has ext4 do nothing for programs that rename without a sync.
 func (d *powerDisk) mount() {
 	d.t.Helper()
-	check(d.t, tool("mount", "-o", "noauto_da_alloc", d.loop, d.at))
+	check(d.t, tool("mount", "-o", d.kind.options, d.loop, d.at))
 	at := d.at
 	d.t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
 }
@@ -157,6 +192,9 @@ func (d *powerDisk) restore(held image) {
 	d.t.Helper()
 	check(d.t, tool("umount", d.at))
 	d.flushes += d.flushed
+	if d.kind.forget != nil {
+		_ = d.kind.forget(d.loop) // fails while it is mounted elsewhere
+	}
 	d.gone()
 	d.medium = newMedium(d.t, held)
 	d.mount()

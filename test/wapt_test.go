@@ -62,6 +62,17 @@ func (r *repository) put(name, version string, data []byte) string {
 	return file
 }
 
+// name has the index name a file of the folder as it is, under a name without its MD5.
+func (r *repository) name(file string) {
+	r.t.Helper()
+	data, err := os.ReadFile(filepath.Join(r.dir, file))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.stanzas[file] = control(file, "1-1") +
+		field("filename", file) + field("size", fmt.Sprint(len(data))) + field("md5sum", fmt.Sprintf("%x", md5.Sum(data)))
+}
+
 // replace is WAPT's upload: temporary name, unlink, rename.
 func (r *repository) replace(dir, file string, data []byte) {
 	r.t.Helper()
