@@ -79,10 +79,28 @@ func (c *manifestCache) remember(id objects.ID, encoded []byte) {
 	}
 }
 
-// BoltManifests is a [ManifestStore] in a bbolt file. It is written without
-// syncs: a file that a power cut left unreadable is made anew.
+// Manifests are stored together, after manifestPause at the latest, or when they
+// are manifestUnstored bytes.
+const (
+	manifestPause    = time.Second
+	manifestUnstored = 4 << 20
+)
+
+// BoltManifests is a [ManifestStore] in a bbolt file. What was put last is kept in
+// memory for a moment, so that one sync does for many: a kill may lose that, which
+// costs a later read of the files. The syncs themselves cannot be spared. What a
+// power cut leaves of a file without them makes bbolt panic when it is opened, in a
+// goroutine of its own, which nobody can recover from.
 type BoltManifests struct {
 	db *bbolt.DB
+
+	flushing sync.Mutex // one at a time
+
+	mu       sync.Mutex
+	unstored map[objects.ID][]byte
+	storing  map[objects.ID][]byte // what a flush is storing
+	bytes    int                   // of unstored
+	timer    *time.Timer           // nil when none runs
 }
 
 var manifestBucket = []byte("manifests")
@@ -110,7 +128,7 @@ func openBolt(file string) (db *bbolt.DB, err error) {
 		}
 	}()
 	db, err = bbolt.Open(file, 0o600, &bbolt.Options{
-		NoSync: true, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: 5 * time.Second,
+		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: 5 * time.Second,
 	})
 	if err != nil {
 		return nil, err
@@ -127,6 +145,14 @@ func openBolt(file string) (db *bbolt.DB, err error) {
 
 // Get returns what Put stored. The caller checks it against id.
 func (m *BoltManifests) Get(id objects.ID) (encoded []byte, ok bool) {
+	m.mu.Lock()
+	if encoded, ok = m.unstored[id]; !ok {
+		encoded, ok = m.storing[id]
+	}
+	m.mu.Unlock()
+	if ok {
+		return encoded, true
+	}
 	err := m.db.View(func(tx *bbolt.Tx) error {
 		if v := tx.Bucket(manifestBucket).Get(id[:]); v != nil {
 			encoded, ok = append([]byte(nil), v...), true
@@ -136,15 +162,56 @@ func (m *BoltManifests) Get(id objects.ID) (encoded []byte, ok bool) {
 	return encoded, ok && err == nil
 }
 
-// Put stores an encoded manifest; a failure costs a later read of its file.
+// Put stores an encoded manifest, which is not changed any more.
 func (m *BoltManifests) Put(id objects.ID, encoded []byte) {
+	m.mu.Lock()
+	if m.unstored == nil {
+		m.unstored = make(map[objects.ID][]byte)
+	}
+	m.bytes += len(encoded) - len(m.unstored[id])
+	m.unstored[id] = encoded
+	full := m.bytes >= manifestUnstored
+	if m.timer == nil && !full {
+		m.timer = time.AfterFunc(manifestPause, m.flush)
+	}
+	m.mu.Unlock()
+	if full {
+		m.flush()
+	}
+}
+
+// flush stores what was put; a failure costs a later read of its files.
+func (m *BoltManifests) flush() {
+	m.flushing.Lock()
+	defer m.flushing.Unlock()
+	m.mu.Lock()
+	storing := m.unstored
+	m.storing, m.unstored, m.bytes = storing, nil, 0
+	if m.timer != nil {
+		m.timer.Stop()
+		m.timer = nil
+	}
+	m.mu.Unlock()
+	if len(storing) == 0 {
+		return
+	}
 	_ = m.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(manifestBucket).Put(id[:], encoded)
+		bucket := tx.Bucket(manifestBucket)
+		for id, encoded := range storing {
+			if err := bucket.Put(id[:], encoded); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	m.mu.Lock()
+	m.storing = nil
+	m.mu.Unlock()
 }
 
 // Prune forgets the manifests that keep does not want.
 func (m *BoltManifests) Prune(keep func(objects.ID) bool) error {
+	m.flush()
 	return m.db.Update(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(manifestBucket).Cursor()
 		for k, _ := c.First(); k != nil; k, _ = c.Next() {
@@ -159,5 +226,8 @@ func (m *BoltManifests) Prune(keep func(objects.ID) bool) error {
 	})
 }
 
-// Close closes the file.
-func (m *BoltManifests) Close() error { return m.db.Close() }
+// Close stores what was put last, and closes the file.
+func (m *BoltManifests) Close() error {
+	m.flush()
+	return m.db.Close()
+}

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"waptsync/bus"
 	"waptsync/objects"
@@ -153,6 +156,48 @@ func TestProblemsAreShownInOrderAndRetriedEverLater(t *testing.T) {
 	b.clear("a-link")
 	if failing, skipped, list := b.report(); failing+skipped+len(list) != 0 {
 		t.Errorf("%d failing, %d skipped, %+v", failing, skipped, list)
+	}
+}
+
+// What is put is found at once, and is in the file soon, durably, without a Close.
+func TestManifestsAreStoredSoon(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "manifests.db")
+	m, err := OpenManifests(file)
+	must(t, err)
+	if m.db.NoSync {
+		t.Error("the file is written without syncs")
+	}
+	large := make([]byte, manifestUnstored)
+	for n := range byte(3) {
+		m.Put([32]byte{n}, []byte{n})
+	}
+	m.Put([32]byte{3}, large) // so much is stored now
+	m.Put([32]byte{4}, []byte{4})
+	for n, want := range [][]byte{{0}, {1}, {2}, large, {4}} {
+		if got, ok := m.Get([32]byte{byte(n)}); !ok || !bytes.Equal(got, want) {
+			t.Errorf("%d is not found", n)
+		}
+	}
+	stored := func() int {
+		n := 0
+		must(t, m.db.View(func(tx *bbolt.Tx) error { n = tx.Bucket(manifestBucket).Stats().KeyN; return nil }))
+		return n
+	}
+	if n := stored(); n != 4 {
+		t.Errorf("%d are stored at once, want 4", n)
+	}
+	for begin := time.Now(); stored() != 5; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 10*manifestPause {
+			t.Fatal("the last one is not stored")
+		}
+	}
+	m.Put([32]byte{5}, []byte{5})
+	must(t, m.Close())
+	m, err = OpenManifests(file)
+	must(t, err)
+	defer m.Close()
+	if got, ok := m.Get([32]byte{5}); !ok || got[0] != 5 {
+		t.Error("what was put before Close is lost")
 	}
 }
 
