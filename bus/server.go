@@ -160,6 +160,9 @@ func (s *Server) start(ctx context.Context) (err error) {
 	if err := s.listen.probe(ctx); err != nil {
 		return err
 	}
+	if err := s.useSpare(); err != nil {
+		return err
+	}
 	if err := s.startNATS(ctx); err != nil {
 		return err
 	}

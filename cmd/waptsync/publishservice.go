@@ -96,6 +96,7 @@ func (s *publishService) Run(ctx context.Context) error {
 	var following sync.WaitGroup
 	defer following.Wait()
 	defer cancel()
+	s.server.LayUpSpare()
 	if s.config.Remotes != "" {
 		following.Go(func() { s.followRemotes(ctx) })
 	}
