@@ -36,6 +36,10 @@ func (c *cutting) burst(n int, stop <-chan struct{}) {
 			c.repo.index()
 			wrote("wapt", "Packages")
 		case 1:
+			if deletions == 0 {
+				continue
+			}
+			deletions--
 			i := c.rng.IntN(len(c.apps))
 			old := c.apps[i]
 			c.apps[i] = c.repo.add(fmt.Sprintf("tis-app%02d", i), fmt.Sprintf("1-%d", c.rng.Uint32()), c.rng.between(10_000, 400_000))
