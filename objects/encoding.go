@@ -41,6 +41,12 @@ func (m *Manifest) AppendBinary(b []byte) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return b, err
 	}
+	b = m.appendHead(append(b, manifestVersion))
+	return appendObjects(b, m.Objects), nil
+}
+
+// appendHead appends all from the flags to the count.
+func (m *Manifest) appendHead(b []byte) []byte {
 	var flags byte
 	if m.Params.Zip {
 		flags |= flagZip
@@ -48,7 +54,7 @@ func (m *Manifest) AppendBinary(b []byte) ([]byte, error) {
 	if m.HasMD5 {
 		flags |= flagMD5
 	}
-	b = append(b, manifestVersion, flags)
+	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(m.Params.Min))
 	b = binary.AppendUvarint(b, uint64(m.Params.Avg))
 	b = binary.AppendUvarint(b, uint64(m.Params.Max))
@@ -57,12 +63,15 @@ func (m *Manifest) AppendBinary(b []byte) ([]byte, error) {
 	if m.HasMD5 {
 		b = append(b, m.MD5[:]...)
 	}
-	b = binary.AppendUvarint(b, uint64(len(m.Objects)))
-	for i := range m.Objects {
-		b = binary.AppendUvarint(b, uint64(m.Objects[i].Size))
-		b = append(b, m.Objects[i].ID[:]...)
+	return binary.AppendUvarint(b, uint64(len(m.Objects)))
+}
+
+func appendObjects(b []byte, objects []Object) []byte {
+	for i := range objects {
+		b = binary.AppendUvarint(b, uint64(objects[i].Size))
+		b = append(b, objects[i].ID[:]...)
 	}
-	return b, nil
+	return b
 }
 
 // DecodeManifest is the inverse of [Manifest.AppendBinary]. It takes any bytes,
@@ -74,29 +83,14 @@ func DecodeManifest(b []byte) (*Manifest, error) {
 	if v := d.byte(); !d.bad && v != manifestVersion {
 		return nil, fmt.Errorf("%w: %d", ErrManifestVersion, v)
 	}
-	flags := d.byte()
-	if flags&^flagAll != 0 {
-		return nil, fmt.Errorf("%w: flags %#x", ErrManifest, flags)
-	}
-	m := &Manifest{HasMD5: flags&flagMD5 != 0}
-	m.Params = Params{Min: d.uint32(), Avg: d.uint32(), Max: d.uint32(), Zip: flags&flagZip != 0}
-	m.Size = int64(d.uvarint(1<<63 - 1))
-	d.copy(m.Digest[:])
-	if m.HasMD5 {
-		d.copy(m.MD5[:])
-	}
-	count := d.uvarint(MaxObjects)
-	const least = 1 + len(ID{}) // bytes of an object
-	if d.bad || count > uint64(len(d.b)/least) {
-		return nil, fmt.Errorf("%w: cut short or not minimal", ErrManifest)
+	m, count := d.head(MaxObjects)
+	if d.bad || count > len(d.b)/leastObject {
+		return nil, fmt.Errorf("%w: unknown flags, cut short or not minimal", ErrManifest)
 	}
 	if count > 0 {
 		m.Objects = make([]Object, count)
 	}
-	for i := range m.Objects {
-		m.Objects[i].Size = d.uint32()
-		d.copy(m.Objects[i].ID[:])
-	}
+	d.objects(m.Objects)
 	if d.bad || len(d.b) > 0 {
 		return nil, fmt.Errorf("%w: cut short, not minimal or too long", ErrManifest)
 	}
@@ -135,6 +129,30 @@ func (m *Manifest) check() error {
 		return fmt.Errorf("%w: objects of %d bytes together for a size of %d", ErrManifest, sum, m.Size)
 	}
 	return nil
+}
+
+// leastObject is the least that an object takes in an encoding, in bytes.
+const leastObject = 1 + len(ID{})
+
+// head takes what appendHead wrote, and gives the count, of at most limit, apart.
+func (d *decoder) head(limit uint64) (m *Manifest, count int) {
+	flags := d.byte()
+	d.bad = d.bad || flags&^flagAll != 0
+	m = &Manifest{HasMD5: flags&flagMD5 != 0}
+	m.Params = Params{Min: d.uint32(), Avg: d.uint32(), Max: d.uint32(), Zip: flags&flagZip != 0}
+	m.Size = int64(d.uvarint(1<<63 - 1))
+	d.copy(m.Digest[:])
+	if m.HasMD5 {
+		d.copy(m.MD5[:])
+	}
+	return m, int(d.uvarint(limit))
+}
+
+func (d *decoder) objects(to []Object) {
+	for i := range to {
+		to[i].Size = d.uint32()
+		d.copy(to[i].ID[:])
+	}
 }
 
 // decoder takes fields from the front of b. Once one is missing or badly
