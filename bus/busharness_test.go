@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -75,9 +76,13 @@ func (f *testFiles) Open(_, path string, _ objects.ShortID) (ContentReader, erro
 	return &testReader{File: file, changed: changed}, nil
 }
 
-func (f *testFiles) Manifest(_ context.Context, _, path string, _ objects.ShortID) ([]byte, error) {
+// Manifest gives as a delta the names of the bases.
+func (f *testFiles) Manifest(_ context.Context, _, path string, _ objects.ShortID, bases []objects.ID) ([]byte, error) {
 	if path == "broken" {
 		return nil, errors.New("input/output error")
+	}
+	if len(bases) > 0 {
+		return fmt.Append(nil, bases), nil
 	}
 	return os.ReadFile(filepath.Join(f.dir, path+".manifest"))
 }

@@ -63,7 +63,7 @@ func checkItems(items []Item) error {
 	if len(items) > MaxFetchItems {
 		return fmt.Errorf("%d items: at most %d", len(items), MaxFetchItems)
 	}
-	total := int64(0)
+	total, bases := int64(0), 0
 	for i := range items {
 		it := &items[i]
 		if it.Offset < 0 || it.Length < 0 || it.Length > MaxFetchBytes || it.Offset > maxContentSize {
@@ -76,6 +76,10 @@ func checkItems(items []Item) error {
 			return err
 		}
 		total += it.Length
+		bases += it.knownManifests()
+	}
+	if bases > maxRequestBases {
+		return fmt.Errorf("%d known manifests: at most %d", bases, maxRequestBases)
 	}
 	if total > MaxFetchBytes {
 		return fmt.Errorf("%d bytes: at most %d", total, MaxFetchBytes)

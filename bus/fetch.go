@@ -20,8 +20,10 @@ type Item struct {
 	Offset   int64
 	Length   int64
 	Manifest bool // the encoded manifest from Offset on; Length bounds it
-	// Known, if not empty, has the range's blocks as [KnownSums] makes them. They
-	// are compared and nothing is sent: the answer is for [IsKnown].
+	// Known, if not empty, says what the remote has. Of a range, its blocks as
+	// [KnownSums] makes them: they are compared and nothing is sent, the answer is
+	// for [IsKnown]. Of a whole manifest, others as [KnownManifests] makes them: it
+	// may come as its delta against those, see [objects.IsDelta].
 	Known string
 }
 

@@ -171,6 +171,33 @@ func TestKnownBlocksAreComparedAndNotSent(t *testing.T) {
 	}
 }
 
+func TestWhoAsksForAManifestNamesThoseItKnows(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	b.files.add(t, "many.manifest", []byte("the manifest"))
+	ids := []objects.ID{objects.Sum(nil), objects.Sum([]byte("x"))}
+	items := []Item{
+		{Path: "many", Manifest: true, Length: 1000},
+		{Path: "many", Manifest: true, Length: 1000, Known: KnownManifests(ids)},
+		{Path: "many", Manifest: true, Length: 3, Known: KnownManifests(ids[1:])},
+	}
+	got, errs := collect(t, c, items)
+	for i, want := range []string{"the manifest", fmt.Sprint(ids), fmt.Sprint(ids[1:])[:3]} {
+		if errs[i] != nil || string(got[i]) != want {
+			t.Errorf("item %d: %q, %v", i, got[i], errs[i])
+		}
+	}
+	for name, bad := range map[string]Item{
+		"a part":       {Path: "many", Manifest: true, Offset: 1, Length: 9, Known: KnownManifests(ids)},
+		"half an ID":   {Path: "many", Manifest: true, Length: 9, Known: KnownManifests(ids)[:40]},
+		"too many IDs": {Path: "many", Manifest: true, Length: 9, Known: KnownManifests(make([]objects.ID, objects.MaxBases+1))},
+	} {
+		if _, err := c.Fetch(t.Context(), "wapt", []Item{bad}, nil); err == nil {
+			t.Errorf("%s was asked for", name)
+		}
+	}
+}
+
 func TestPathsTooLongForOneRequestComeInSeveral(t *testing.T) {
 	b := startBus(t)
 	c := b.remote(t, "colmar")

@@ -24,6 +24,9 @@ const (
 	// encoding's shared prefixes could otherwise blow up to 16 MiB.
 	maxRequestPaths = 2 << 20
 	maxFetchText    = 512
+	// maxRequestBases bounds the manifests that a request names as known: each is
+	// read and looked through.
+	maxRequestBases = objects.MaxBases
 )
 
 const (
@@ -34,7 +37,7 @@ const (
 const (
 	itemManifest   byte = 1 << iota // asks for the manifest
 	itemSameDigest                  // the digest is that of the item before
-	itemKnown                       // sums of known blocks follow
+	itemKnown                       // sums of known blocks, or known manifests, follow
 )
 
 // frameKind says what a frame of a reply holds. From 2 on they are FetchCodes.
@@ -101,6 +104,9 @@ func appendItem(b []byte, before, it *Item) []byte {
 	b = appendBytes(b, it.Path[shared:])
 	b = binary.AppendUvarint(b, uint64(it.Offset))
 	b = binary.AppendUvarint(b, uint64(it.Length))
+	if it.Manifest && it.Known != "" {
+		b = binary.AppendUvarint(b, uint64(it.knownManifests()))
+	}
 	return append(b, it.Known...)
 }
 
@@ -135,7 +141,7 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 		}
 	}
 	var before Item
-	paths, content := 0, int64(0)
+	paths, bases, content := 0, 0, int64(0)
 	for range count {
 		it := decodeItem(&items, &d, &before)
 		if items.err != nil || d.err != nil {
@@ -148,6 +154,9 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 			paths += len(it.Path)
 		}
 		content += it.Length
+		if bases += it.knownManifests(); bases > maxRequestBases {
+			return r, fmt.Errorf("fetch request with %d known manifests: too much at once", bases)
+		}
 		if paths > maxRequestPaths || content > MaxFetchBytes {
 			return r, fmt.Errorf("fetch request for %d bytes of content with %d bytes of paths: too much at once", content, paths)
 		}
@@ -167,7 +176,7 @@ func decodeFetchRequest(b []byte) (r fetchRequest, err error) {
 // they tell versions of a path apart, and who asked checks what it gets.
 func decodeItem(d, digests *decoder, before *Item) Item {
 	flags := d.byte()
-	if flags&^(itemManifest|itemSameDigest|itemKnown) != 0 || flags&itemManifest != 0 && flags&itemKnown != 0 {
+	if flags&^(itemManifest|itemSameDigest|itemKnown) != 0 {
 		d.fail(errors.New("unknown flags of an item"))
 	}
 	shared := int(d.bounded(uint64(len(before.Path))))
@@ -185,7 +194,15 @@ func decodeItem(d, digests *decoder, before *Item) Item {
 	}
 	it.Offset = int64(d.bounded(maxContentSize))
 	it.Length = int64(d.bounded(MaxFetchBytes))
-	if flags&itemKnown != 0 {
+	switch {
+	case flags&itemKnown == 0:
+	case it.Manifest:
+		n := int(d.bounded(maxRequestBases))
+		if n == 0 || it.Offset != 0 {
+			d.fail(errors.New("no known manifests, or for a part of one"))
+		}
+		it.Known = string(d.take(n * len(objects.ID{})))
+	default:
 		if it.Length == 0 {
 			d.fail(errors.New("sums of no blocks"))
 		}

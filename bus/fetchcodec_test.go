@@ -23,6 +23,7 @@ func testRequest() fetchRequest {
 			{Path: "z", Length: 7},
 			{Path: "z", Offset: 7, Length: 2*KnownBlock + 1, Known: KnownSums(make([]byte, 2*KnownBlock+1))},
 			{Path: "z", Offset: 9, Length: 8},
+			{Path: "z", Length: 900, Manifest: true, Known: KnownManifests([]objects.ID{a, b})},
 		},
 	}
 }
@@ -106,6 +107,14 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 	for i := range long {
 		long[i] = Item{Path: strings.Repeat("a/", 1500) + fmt.Sprint(i)}
 	}
+	knows := func(n int) Item {
+		return Item{Path: "a", Length: 9, Manifest: true, Known: KnownManifests(make([]objects.ID, n))}
+	}
+	part := knows(1)
+	part.Offset = 1
+	if _, err := decodeFetchRequest(of(knows(maxRequestBases-1), knows(1))); err != nil {
+		t.Fatal(err)
+	}
 	good := of(Item{Path: "a", Length: 1})
 	begin := good[:1+nonceBytes]
 	// raw is a request for one item; flags are followed by the rest of it.
@@ -121,25 +130,29 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 		return slices.Concat(begin, []byte{itemsPacked, 1}, appendBytes(nil, b), make([]byte, digests))
 	}
 	for name, b := range map[string][]byte{
-		"nothing":            of(),
-		"too many items":     of(many...),
-		"too much content":   of(Item{Path: "a", Length: MaxFetchBytes}, Item{Path: "a", Offset: 1, Length: 1}),
-		"too much of paths":  of(long...),
-		"out of the share":   of(Item{Path: "../a", Length: 1}),
-		"offset out of all":  of(Item{Path: "a", Offset: maxContentSize + 1}),
-		"behind the end":     append(bytes.Clone(good), 0),
-		"other version":      append([]byte{9}, good[1:]...),
-		"sums of no blocks":  raw(itemSameDigest|itemKnown, 0),
-		"sums of a manifest": raw(itemSameDigest|itemKnown|itemManifest, 1, 0, 0, 0, 0),
-		"sums cut short":     raw(itemSameDigest|itemKnown, 1, 0, 0, 0),
-		"too many sums":      raw(itemSameDigest|itemKnown, 1, 0, 0, 0, 0, 0),
-		"unknown item flags": raw(itemSameDigest|0x80, 1),
-		"no digest":          raw(0, 1),
-		"half a digest":      append(raw(0, 1), 1, 2, 3, 4),
-		"unknown packing":    slices.Concat(begin, []byte{9}, good[10:]),
-		"not packed at all":  slices.Concat(begin, []byte{itemsPacked}, good[10:]),
-		"packed and no item": packed(make([]byte, packFrom), 8),
-		"too much packed":    packed(make([]byte, maxRequestBytes+1), 8),
+		"nothing":                   of(),
+		"too many items":            of(many...),
+		"too much content":          of(Item{Path: "a", Length: MaxFetchBytes}, Item{Path: "a", Offset: 1, Length: 1}),
+		"too much of paths":         of(long...),
+		"out of the share":          of(Item{Path: "../a", Length: 1}),
+		"offset out of all":         of(Item{Path: "a", Offset: maxContentSize + 1}),
+		"behind the end":            append(bytes.Clone(good), 0),
+		"other version":             append([]byte{9}, good[1:]...),
+		"sums of no blocks":         raw(itemSameDigest|itemKnown, 0),
+		"known manifests of none":   raw(itemSameDigest|itemKnown|itemManifest, 9, 0),
+		"known manifests cut short": raw(itemSameDigest|itemKnown|itemManifest, append([]byte{9, 1}, make([]byte, 31)...)...),
+		"too many known manifests":  of(knows(maxRequestBases + 1)),
+		"too many known by several": of(knows(maxRequestBases), knows(1)),
+		"known manifests of a part": of(part),
+		"sums cut short":            raw(itemSameDigest|itemKnown, 1, 0, 0, 0),
+		"too many sums":             raw(itemSameDigest|itemKnown, 1, 0, 0, 0, 0, 0),
+		"unknown item flags":        raw(itemSameDigest|0x80, 1),
+		"no digest":                 raw(0, 1),
+		"half a digest":             append(raw(0, 1), 1, 2, 3, 4),
+		"unknown packing":           slices.Concat(begin, []byte{9}, good[10:]),
+		"not packed at all":         slices.Concat(begin, []byte{itemsPacked}, good[10:]),
+		"packed and no item":        packed(make([]byte, packFrom), 8),
+		"too much packed":           packed(make([]byte, maxRequestBytes+1), 8),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if r, err := decodeFetchRequest(b); err == nil {
@@ -189,20 +202,22 @@ func FuzzDecodeFetchRequest(f *testing.F) {
 	r := testRequest()
 	f.Add(r.append(nil))
 	f.Add((&fetchRequest{items: []Item{{Path: "a", Manifest: true, Length: MaxFetchBytes}}}).append(nil))
+	f.Add((&fetchRequest{items: []Item{{Path: "a", Manifest: true, Length: 9, Known: KnownManifests(make([]objects.ID, 2))}}}).append(nil))
 	f.Add(hostRequest(20).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeFetchRequest(b)
 		if err != nil {
 			return
 		}
-		content := int64(0)
+		content, bases := int64(0), 0
 		for _, it := range r.items {
 			content += it.Length
+			bases += it.knownManifests()
 			if it.Offset < 0 || it.Length < 0 || ValidPath(it.Path) != nil || it.checkKnown() != nil {
 				t.Fatalf("took %+v", it)
 			}
 		}
-		if content > MaxFetchBytes || len(r.items) == 0 || len(r.items) > MaxFetchItems {
+		if content > MaxFetchBytes || bases > maxRequestBases || len(r.items) == 0 || len(r.items) > MaxFetchItems {
 			t.Fatalf("took %d items of %d bytes", len(r.items), content)
 		}
 		again, err := decodeFetchRequest(r.append(nil))

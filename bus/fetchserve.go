@@ -229,7 +229,7 @@ func (a *answering) compare(r io.ReaderAt, item int, it *Item) error {
 func (a *answering) manifest(ctx context.Context, item int, it *Item) {
 	ctx, cancel := context.WithTimeout(ctx, manifestTimeout)
 	defer cancel()
-	m, err := a.f.files.Manifest(ctx, a.share, it.Path, it.Digest.Short())
+	m, err := a.f.files.Manifest(ctx, a.share, it.Path, it.Digest.Short(), it.bases())
 	if err != nil {
 		a.fail(item, err)
 		return

@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"waptsync/objects"
 )
 
 // A remote that has bytes which may be those of a content, since the bytes beside
@@ -54,12 +57,40 @@ func compareKnown(r io.ReaderAt, it *Item) ([]byte, error) {
 	return answer, nil
 }
 
-// checkKnown refuses sums that do not fit the item's range.
-func (it *Item) checkKnown() error {
-	if it.Known == "" {
-		return nil
+// KnownManifests returns the IDs of at most [objects.MaxBases] manifests, for an
+// Item's Known.
+func KnownManifests(ids []objects.ID) string {
+	var known strings.Builder
+	for i := range ids {
+		known.Write(ids[i][:])
 	}
-	if it.Manifest || len(it.Known) != knownBlocks(it.Length)*knownSum {
+	return known.String()
+}
+
+// bases is the inverse of KnownManifests.
+func (it *Item) bases() (ids []objects.ID) {
+	for b := range slices.Chunk([]byte(it.Known), len(objects.ID{})) {
+		ids = append(ids, objects.ID(b))
+	}
+	return ids
+}
+
+// knownManifests is how many Known names.
+func (it *Item) knownManifests() int {
+	if !it.Manifest {
+		return 0
+	}
+	return len(it.Known) / len(objects.ID{})
+}
+
+// checkKnown refuses sums that do not fit the item's range, and known manifests of
+// a part of one.
+func (it *Item) checkKnown() error {
+	switch {
+	case it.Known == "":
+	case it.Manifest && (it.Offset != 0 || len(it.Known)%len(objects.ID{}) != 0):
+		return fmt.Errorf("%d bytes of known manifests for that of %q from %d on", len(it.Known), it.Path, it.Offset)
+	case !it.Manifest && len(it.Known) != knownBlocks(it.Length)*knownSum:
 		return fmt.Errorf("%d bytes of sums for %d bytes of %q", len(it.Known), it.Length, it.Path)
 	}
 	return nil
@@ -67,7 +98,7 @@ func (it *Item) checkKnown() error {
 
 // Bytes is the most that the item's answer holds.
 func (it *Item) Bytes() int64 {
-	if it.Known == "" {
+	if it.Known == "" || it.Manifest {
 		return it.Length
 	}
 	return int64(knownBlocks(it.Length)+7) / 8

@@ -58,8 +58,9 @@ type Files interface {
 	// Open opens a content as it lies under path. The reader's Close reports
 	// whether the file changed while it was open.
 	Open(share, path string, digest objects.ShortID) (ContentReader, error)
-	// Manifest returns the encoded manifest of a content of several objects.
-	Manifest(ctx context.Context, share, path string, digest objects.ShortID) ([]byte, error)
+	// Manifest returns the encoded manifest of a content of several objects, or its
+	// delta against those of the bases that it has; see [objects.Delta].
+	Manifest(ctx context.Context, share, path string, digest objects.ShortID, bases []objects.ID) ([]byte, error)
 }
 
 // ContentReader reads one content of the main.

@@ -24,12 +24,12 @@ func (s Set) Open(share, path string, digest objects.ShortID) (bus.ContentReader
 }
 
 // Manifest implements [bus.Files].
-func (s Set) Manifest(ctx context.Context, share, path string, digest objects.ShortID) ([]byte, error) {
+func (s Set) Manifest(ctx context.Context, share, path string, digest objects.ShortID, bases []objects.ID) ([]byte, error) {
 	p, err := s.share(share)
 	if err != nil {
 		return nil, err
 	}
-	return p.Manifest(ctx, path, digest)
+	return p.Manifest(ctx, path, digest, bases)
 }
 
 func (s Set) share(name string) (*Publisher, error) {
@@ -74,9 +74,22 @@ func (p *Publisher) Open(path string, digest objects.ShortID) (bus.ContentReader
 	return &contentReader{p: p, f: f}, nil
 }
 
-// Manifest returns the encoded manifest of a content of several objects. If it
-// is remembered nowhere the file is read again. It must not be changed.
-func (p *Publisher) Manifest(ctx context.Context, path string, digest objects.ShortID) ([]byte, error) {
+// Manifest returns the encoded manifest of a content of several objects, or its
+// delta against those of the bases that are remembered. It must not be changed.
+func (p *Publisher) Manifest(ctx context.Context, path string, digest objects.ShortID, bases []objects.ID) ([]byte, error) {
+	encoded, err := p.manifest(ctx, path, digest)
+	if err != nil || len(bases) == 0 {
+		return encoded, err
+	}
+	remembered := make([][]byte, len(bases))
+	for i, id := range bases {
+		remembered[i], _ = p.manifests.get(id)
+	}
+	return objects.Delta(encoded, remembered), nil
+}
+
+// manifest reads the file again if its manifest is remembered nowhere.
+func (p *Publisher) manifest(ctx context.Context, path string, digest objects.ShortID) ([]byte, error) {
 	_, e, err := p.published(path, digest)
 	if err != nil {
 		return nil, err

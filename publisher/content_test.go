@@ -82,7 +82,7 @@ func TestManifestIsTheOneTheEventNames(t *testing.T) {
 	}
 	ask := func() {
 		t.Helper()
-		encoded, err := r.Manifest(t.Context(), "f", e.Content.Digest.Short())
+		encoded, err := r.Manifest(t.Context(), "f", e.Content.Digest.Short(), nil)
 		must(t, err)
 		if objects.Sum(encoded) != e.Content.Manifest {
 			t.Error("another manifest")
@@ -106,14 +106,62 @@ func TestManifestIsTheOneTheEventNames(t *testing.T) {
 		group.Go(ask) // by reading the file again
 	}
 	group.Wait()
-	if _, err := r.Manifest(t.Context(), "g", e.Content.Digest.Short()); !isGone(err) {
+	if _, err := r.Manifest(t.Context(), "g", e.Content.Digest.Short(), nil); !isGone(err) {
 		t.Errorf("another path: %v", err)
 	}
 	stopped, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.restart(func() {})
-	if _, err := r.Manifest(stopped, "f", e.Content.Digest.Short()); err == nil {
+	if _, err := r.Manifest(stopped, "f", e.Content.Digest.Short(), nil); err == nil {
 		t.Error("nobody waits for it")
+	}
+}
+
+// Also against the manifest of a version that is deleted by now, and without one.
+func TestManifestComesAsItsDeltaAgainstWhatARemoteKnows(t *testing.T) {
+	store, err := OpenManifests(filepath.Join(t.TempDir(), "manifests"))
+	must(t, err)
+	defer func() { must(t, store.Close()) }()
+	r := newRig(t, func(o *Options) { o.Manifests = store })
+	r.startLive()
+	old := noise(1, 3<<20)
+	must(t, os.WriteFile(r.path("app_1.wapt"), old, 0o644))
+	r.converges()
+	before := r.events()["app_1.wapt"]
+	must(t, os.WriteFile(r.path("app_2.wapt"), append(noise(2, 5000), old...), 0o644))
+	must(t, os.Remove(r.path("app_1.wapt")))
+	r.converges()
+	e := r.events()["app_2.wapt"]
+	ask := func(bases ...objects.ID) []byte {
+		t.Helper()
+		encoded, err := r.Manifest(t.Context(), "app_2.wapt", e.Content.Digest.Short(), bases)
+		must(t, err)
+		return encoded
+	}
+	whole := ask()
+	base, ok := r.manifests.get(before.Content.Manifest)
+	if !ok {
+		t.Fatal("the old version's manifest is forgotten")
+	}
+	m, err := objects.DecodeManifest(base)
+	must(t, err)
+	unknown := objects.Sum([]byte("unknown"))
+	for name, bases := range map[string][]objects.ID{
+		"of the old version": {before.Content.Manifest},
+		"and of another":     {unknown, before.Content.Manifest},
+	} {
+		delta := ask(bases...)
+		if !objects.IsDelta(delta) || len(delta) > len(whole)/5 {
+			t.Errorf("%s: %d bytes of %d", name, len(delta), len(whole))
+		}
+		got, err := objects.DecodeDelta(delta, []*objects.Manifest{m, m}[:len(bases)])
+		must(t, err)
+		if encoded, err := got.AppendBinary(nil); err != nil || !bytes.Equal(encoded, whole) {
+			t.Errorf("%s: another manifest, %v", name, err)
+		}
+	}
+	if got := ask(unknown); !bytes.Equal(got, whole) {
+		t.Errorf("against an unknown one: %d bytes of %d", len(got), len(whole))
 	}
 }
 

@@ -83,7 +83,11 @@ type assembly struct {
 }
 
 func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
-	m, encoding, err := s.manifest(ctx, ev)
+	rels, err := s.relatives(it, ev)
+	if err != nil {
+		return broken("reading the state", err)
+	}
+	m, encoding, err := s.manifest(ctx, ev, rels)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,7 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	err = a.gather(ctx)
+	err = a.gather(ctx, rels)
 	if isGone(err) && ev.InWindow {
 		err = a.fromWindow(ctx, err)
 	}
@@ -193,81 +197,6 @@ func (a *assembly) put(i int, data []byte) error {
 	}
 	a.mark(i)
 	return nil
-}
-
-// manifest returns the objects of a content and their encoding: from the state,
-// the window or the main, and always as the event names it.
-func (s *session) manifest(ctx context.Context, ev *bus.Event) (*objects.Manifest, []byte, error) {
-	c := &ev.Content
-	if c.Objects <= 1 {
-		m := &objects.Manifest{Params: objects.ParamsFor(c.Size, false), Size: c.Size, Digest: c.Digest}
-		if c.Objects == 1 {
-			m.Objects = []objects.Object{{ID: c.Digest, Size: uint32(c.Size)}}
-		}
-		return m, nil, nil
-	}
-	var encoding []byte
-	err := s.r.state.view(func(tx *stateTx) error {
-		encoding = append(encoding, tx.manifest(c.Manifest)...)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(encoding) == 0 && ev.InWindow {
-		_, err := s.r.o.Bus.Window(ctx, s.r.o.Share, []objects.ID{c.Manifest}, func(_ objects.ID, data []byte) error {
-			encoding = append(encoding[:0], data...)
-			return nil
-		})
-		if err != nil {
-			return nil, nil, linkOr(ctx, err)
-		}
-	}
-	if len(encoding) == 0 {
-		if encoding, err = s.fetchManifest(ctx, ev); err != nil {
-			return nil, nil, err
-		}
-	}
-	if objects.Sum(encoding) != c.Manifest {
-		return nil, nil, fmt.Errorf("the main's manifest: %w", objects.ErrDigest)
-	}
-	m, err := objects.DecodeManifest(encoding)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the manifest: %w", err)
-	}
-	if m.Size != c.Size || m.Digest != c.Digest {
-		return nil, nil, fmt.Errorf("the manifest is of %d bytes with digest %v, and the event of %d with %v", m.Size, m.Digest, c.Size, c.Digest)
-	}
-	return m, encoding, nil
-}
-
-// manifestBound is the most bytes that the encoding of n objects takes.
-func manifestBound(n uint32) int64 { return 128 + int64(n)*(5+int64(len(objects.ID{}))) }
-
-func (s *session) fetchManifest(ctx context.Context, ev *bus.Event) ([]byte, error) {
-	if ev.Content.Objects > objects.MaxObjects {
-		return nil, fmt.Errorf("the content has %d objects: at most %d", ev.Content.Objects, objects.MaxObjects)
-	}
-	bound := manifestBound(ev.Content.Objects)
-	var encoding []byte
-	for {
-		from := int64(len(encoding))
-		n := min(bound-from, bus.MaxFetchBytes)
-		items := []bus.Item{{Path: ev.Path, Digest: ev.Content.Digest, Offset: from, Length: n, Manifest: true}}
-		errs, err := s.fetch(ctx, items, func(_ int, _ int64, piece []byte) error {
-			encoding = append(encoding, piece...)
-			return nil
-		})
-		switch {
-		case err != nil:
-			return nil, linkOr(ctx, err)
-		case errs[0] != nil:
-			return nil, fmt.Errorf("fetching the manifest: %w", errs[0])
-		}
-		if got := int64(len(encoding)) - from; got < n || int64(len(encoding)) >= bound {
-			return encoding, nil
-		}
-	}
 }
 
 // linkOr makes a linkError of what a request returned, unless the work was

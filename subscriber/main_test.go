@@ -234,6 +234,13 @@ func (f *mainFiles) forget(path string) {
 	delete(f.digests, path)
 }
 
+// forgetManifests leaves the digests: what is described next has its manifest.
+func (f *mainFiles) forgetManifests() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.manifests)
+}
+
 func (f *mainFiles) describe(t testing.TB, path string) (*objects.Manifest, []byte) {
 	t.Helper()
 	man, err := f.manifest(path)
@@ -292,14 +299,22 @@ func (f *mainFiles) Open(_, path string, digest objects.ShortID) (bus.ContentRea
 	return &countingReader{File: file, served: &f.served}, nil
 }
 
-func (f *mainFiles) Manifest(_ context.Context, _, path string, digest objects.ShortID) ([]byte, error) {
+func (f *mainFiles) Manifest(_ context.Context, _, path string, digest objects.ShortID, bases []objects.ID) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.digests[path]
 	if now.Short() != digest {
 		return nil, &bus.FetchError{Code: bus.FetchGone, Text: path + " has other content"}
 	}
-	return f.manifests[now], nil
+	known := make([][]byte, len(bases))
+	for i, id := range bases {
+		for _, encoding := range f.manifests {
+			if objects.Sum(encoding) == id {
+				known[i] = encoding
+			}
+		}
+	}
+	return objects.Delta(f.manifests[now], known), nil
 }
 
 func must(t testing.TB, err error) {

@@ -22,69 +22,71 @@ const (
 // relative is a file that may share objects with a content.
 type relative struct {
 	path     string
-	size     int64
-	manifest *objects.Manifest // nil: to be cut again
+	content  bus.Content       // as recorded; zero if the file is not
+	stored   *objects.Manifest // that of the recorded content, if it is stored and cut as it should be
+	manifest *objects.Manifest // of what lies there; nil: to be cut again
 }
 
 // relatives returns the files worth looking at, best first: what lies at the
 // path, what was renamed to it, and files of the same package.
-func (s *session) relatives(it *item, ev *bus.Event) ([]relative, error) {
-	var found []relative
-	var fromBase []relative
-	seen := make(map[string]bool)
-	err := s.r.state.view(func(tx *stateTx) error {
-		for _, p := range []string{ev.Path, ev.From} {
-			if p == "" || seen[p] {
-				continue
-			}
-			rec, ok := tx.record(p)
-			if ok && rec.Event.Kind == bus.KindFile {
-				seen[p] = true
-				found = append(found, s.relative(tx, p, &rec, ev))
-			}
+func (s *session) relatives(it *item, ev *bus.Event) (found []relative, err error) {
+	err = s.r.state.view(func(tx *stateTx) error {
+		found = tx.relatives(ev)
+		for i := range found {
+			found[i].load(tx, ev.Content.Params)
 		}
-		prefix, ok := bus.PackagePrefix(ev.Path)
-		if !ok {
-			return nil
-		}
-		left := relativeScan
-		tx.walkPrefix(prefix, func(p string, rec record) bool {
-			if rec.Event.Kind == bus.KindFile && rec.Event.Content.Size > 0 && !seen[p] {
-				fromBase = append(fromBase, s.relative(tx, p, &rec, ev))
-			}
-			left--
-			return left > 0
-		})
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 || found[0].path != ev.Path {
-		found = slices.Insert(found, 0, relative{path: ev.Path})
-	}
 	if it.old != nil {
 		found[0].manifest = it.old
 	}
-	slices.SortFunc(fromBase, func(a, b relative) int {
-		return cmp.Compare(distance(a.size, ev.Content.Size), distance(b.size, ev.Content.Size))
+	return found, nil
+}
+
+// relatives are without their manifests; the first is that of the path.
+func (t *stateTx) relatives(ev *bus.Event) []relative {
+	found := []relative{{path: ev.Path}}
+	if rec, ok := t.record(ev.Path); ok && rec.Event.Kind == bus.KindFile {
+		found[0].content = rec.Event.Content
+	}
+	if ev.From != "" && ev.From != ev.Path {
+		if rec, ok := t.record(ev.From); ok && rec.Event.Kind == bus.KindFile {
+			found = append(found, relative{path: ev.From, content: rec.Event.Content})
+		}
+	}
+	prefix, ok := bus.PackagePrefix(ev.Path)
+	if !ok {
+		return found
+	}
+	var fromBase []relative
+	left := relativeScan
+	t.walkPrefix(prefix, func(p string, rec record) bool {
+		if rec.Event.Kind == bus.KindFile && rec.Event.Content.Size > 0 && p != ev.Path && p != ev.From {
+			fromBase = append(fromBase, relative{path: p, content: rec.Event.Content})
+		}
+		left--
+		return left > 0
 	})
-	return append(found, fromBase[:min(len(fromBase), maxRelatives)]...), nil
+	slices.SortFunc(fromBase, func(a, b relative) int {
+		return cmp.Compare(distance(a.content.Size, ev.Content.Size), distance(b.content.Size, ev.Content.Size))
+	})
+	return append(found, fromBase[:min(len(fromBase), maxRelatives)]...)
 }
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }
 
-// relative describes a recorded file; its manifest is at hand when it is stored
-// and cut with the same parameters.
-func (s *session) relative(tx *stateTx, path string, rec *record, ev *bus.Event) relative {
-	c := &rec.Event.Content
-	r := relative{path: path, size: c.Size}
-	if c.Objects > 1 && c.Params == ev.Content.Params {
-		if m, err := objects.DecodeManifest(tx.manifest(c.Manifest)); err == nil {
-			r.manifest = m
-		}
+// load takes the manifest from the state, where it is stored and cut with these
+// parameters.
+func (r *relative) load(tx *stateTx, p objects.Params) {
+	if r.content.Objects <= 1 || r.content.Params != p {
+		return
 	}
-	return r
+	if m, err := objects.DecodeManifest(tx.manifest(r.content.Manifest)); err == nil {
+		r.stored, r.manifest = m, m
+	}
 }
 
 // kin is what resembling files on this host have of a content. What it says is a
@@ -102,14 +104,10 @@ func (k *kin) close() {
 
 // kin opens the files that resemble the content. Whatever is wrong with such a
 // file only means that more has to be fetched.
-func (a *assembly) kin(ctx context.Context) (*kin, error) {
+func (a *assembly) kin(ctx context.Context, rels []relative) (*kin, error) {
 	k := &kin{files: make(map[string]*os.File)}
 	if !slices.Contains(a.have, false) {
 		return k, nil
-	}
-	rels, err := a.s.relatives(a.it, a.ev)
-	if err != nil {
-		return nil, broken("reading the state", err)
 	}
 	v := a.s.tree.visit()
 	defer v.close()

@@ -63,8 +63,8 @@ func (a *assembly) recheck(ctx context.Context) (wrong int, err error) {
 // gather brings what the staged file lacks and verifies the whole. If that is
 // wrong, it may be for a file of this host which is not what the state says: what
 // is wrong then comes from the main.
-func (a *assembly) gather(ctx context.Context) error {
-	k, err := a.kin(ctx)
+func (a *assembly) gather(ctx context.Context, rels []relative) error {
+	k, err := a.kin(ctx, rels)
 	if err != nil {
 		return err
 	}
