@@ -41,14 +41,15 @@ func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item in
 				ask[i] = items[item]
 			}
 		}
-		began := time.Now()
+		began, came := time.Now(), int64(0)
 		got, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, ask, func(i int, offset int64, piece []byte) error {
+			came += int64(len(piece))
 			return sink(left[i], offset, piece)
 		})
 		if err != nil {
 			return errs, err
 		}
-		s.pace.took(bytesOf(ask), time.Since(began))
+		s.pace.took(came, time.Since(began))
 		var busy []int
 		for i, err := range got {
 			errs[left[i]] = err
@@ -67,13 +68,6 @@ func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item in
 		case <-time.After(pause):
 		}
 	}
-}
-
-func bytesOf(items []bus.Item) (n int64) {
-	for i := range items {
-		n += items[i].Bytes()
-	}
-	return n
 }
 
 // isBusy says whether the main had too much under way to give it now.
