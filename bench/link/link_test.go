@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,6 +72,19 @@ func TestPairCountsLimitsAndSpoils(t *testing.T) {
 		t.Skipf("needs network namespaces: %v", err)
 	}
 	defer p.Close()
+
+	t.Run("in order", func(t *testing.T) {
+		for _, h := range p.hosts() {
+			file := "/sys/class/net/" + h.dev + "/queues/rx-0/rps_cpus"
+			b, err := exec.Command("ip", "netns", "exec", h.name, "cat", file).Output()
+			if err != nil {
+				t.Skipf("needs receive packet steering: %v", err)
+			}
+			if got := strings.Trim(string(b), "0,\n"); got == "" {
+				t.Errorf("packets to %s may overtake each other", h.IP)
+			}
+		}
+	})
 
 	const size = 400_000
 	t.Run("good", func(t *testing.T) {
