@@ -41,16 +41,23 @@ func budget(free, used, maxStore int64) (store, windows int64) {
 	return store, min(bulk-bulk/8, (free+used)/2)
 }
 
-// roomOf returns what is free at the store's folder and what it has, in bytes.
+// roomOf returns what is free at the store's folder and what it has, in bytes. What
+// goes meanwhile has none: the server deletes files of streams in the background.
 func roomOf(dir string) (free, used int64, err error) {
 	if free, _, err = diskSpace(dir); err != nil {
 		return 0, 0, err
 	}
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !d.Type().IsRegular() {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		fi, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
