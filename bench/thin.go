@@ -42,13 +42,13 @@ func (t *trial) line(ctx context.Context, size, bits int64, headers int64, begin
 		return err
 	}
 	defer s.close()
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
 	if err := s.pair.Restore(); err != nil { // of a limit for all workloads
 		return err
 	}
-	if err := begin(); err != nil {
+	if err := begin(); err != nil { // a line is what it is from the start
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	roundTrip, err := s.pair.RoundTrip()

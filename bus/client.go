@@ -19,9 +19,9 @@ const requestTimeout = 30 * time.Second // of a request whose context has no end
 // callers have not taken. It is also what a lost connection may cost.
 const fetchInFlight = 8 << 20
 
-// A fetch of at most quickBytes goes by the connection of the events, as long as
-// quickInFlight are not under way there, so that a host package never waits
-// behind the pieces of a large file either. On a link of 1 Mbit/s events may wait
+// A fetch of at most quickBytes goes by the connection of the events, unless it is
+// a piece of more, and as long as quickInFlight are not under way there, so that a
+// host package never waits behind the pieces of a large file either. On a link of 1 Mbit/s events may wait
 // for two seconds then.
 const (
 	quickBytes    = 128 << 10
@@ -45,9 +45,10 @@ type ClientOptions struct {
 }
 
 // Client is a remote's side of the bus: one connection for events and small
-// contents, one for bulk bytes, so that they never wait behind a large file. Its methods may be
-// called concurrently.
+// contents, one for bulk bytes, or some, so that they never wait behind a large
+// file. Its methods may be called concurrently.
 type Client struct {
+	options    ClientOptions
 	membership *Membership
 	log        zerolog.Logger
 	events     *link
@@ -56,6 +57,9 @@ type Client struct {
 	quick      *semaphore.Weighted // and on that of the events
 
 	mu        sync.Mutex
+	far       []*link   // more for bulk bytes, if the main is far away
+	measured  time.Time // when it was last looked whether it is
+	closed    bool
 	connected bool
 	changes   chan struct{}
 	feeds     map[string]*Feed // the newest of each share
@@ -72,6 +76,7 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 		return nil, fmt.Errorf("connecting to the main: membership: %w", err)
 	}
 	c := &Client{
+		options:    o,
 		membership: o.Membership,
 		log:        o.Log,
 		inFlight:   semaphore.NewWeighted(fetchInFlight),
@@ -100,7 +105,7 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 func (c *Client) eventsChanged() {
 	c.update()
 	c.mu.Lock()
-	events, bulk := c.events, c.bulk
+	events, bulk, far := c.events, c.bulk, c.far
 	c.mu.Unlock()
 	if events == nil || bulk == nil {
 		return
@@ -108,8 +113,9 @@ func (c *Client) eventsChanged() {
 	if up, _, _ := events.state(); up {
 		return
 	}
-	if up, _, _ := bulk.state(); up {
-		go bulk.probe(context.Background(), bulkProbe)
+	bulk.look()
+	for _, l := range far {
+		l.look()
 	}
 }
 
@@ -265,13 +271,26 @@ func requestError(ctx context.Context, err error) error {
 	return err
 }
 
-// Received are bytes read from both connections since Connect.
+// Received are bytes read from all connections since Connect.
 func (c *Client) Received() int64 {
-	return c.events.received() + c.bulk.received()
+	n := c.events.received() + c.bulk.received()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.far {
+		n += l.received()
+	}
+	return n
 }
 
 // Close closes the connections.
 func (c *Client) Close() {
 	c.events.conn.Close()
 	c.bulk.conn.Close()
+	c.mu.Lock()
+	far := c.far
+	c.closed = true
+	c.mu.Unlock()
+	for _, l := range far {
+		l.conn.Close()
+	}
 }

@@ -107,11 +107,12 @@ func nextRequest(items []Item) ([]Item, *fetchRequest) {
 
 func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetchRequest, sink func(int, int64, []byte) error) ([]error, error) {
 	f := newFetching(items, sink)
-	weight := int64(len(items) * itemCost)
+	weight, bulk := int64(len(items)*itemCost), false
 	for i := range items {
 		weight += items[i].Bytes()
+		bulk = bulk || items[i].Bulk
 	}
-	l, done, err := c.way(ctx, weight)
+	l, done, err := c.way(ctx, weight, bulk)
 	if err == nil {
 		defer done()
 		err = c.exchange(ctx, l, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
@@ -137,15 +138,17 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 
 // way waits until weight more bytes may be in flight, and says on which
 // connection; done is to be called when they came.
-func (c *Client) way(ctx context.Context, weight int64) (l *link, done func(), err error) {
-	if quick := max(weight, quickInFlight/quickAtOnce); quick <= quickBytes && c.quick.TryAcquire(quick) {
+func (c *Client) way(ctx context.Context, weight int64, bulk bool) (l *link, done func(), err error) {
+	if quick := max(weight, quickInFlight/quickAtOnce); !bulk && quick <= quickBytes && c.quick.TryAcquire(quick) {
 		return c.events, func() { c.quick.Release(quick) }, nil
 	}
 	weight = max(weight, fetchInFlight/fetchesAtOnce)
 	if err := c.inFlight.Acquire(ctx, weight); err != nil {
 		return nil, nil, err
 	}
-	return c.bulk, func() { c.inFlight.Release(weight) }, nil
+	l = c.bulkLink()
+	l.inFlight.Add(weight)
+	return l, func() { l.inFlight.Add(-weight); c.inFlight.Release(weight) }, nil
 }
 
 // exchange sends a request on a connection and hands on the messages of its

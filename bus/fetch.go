@@ -25,6 +25,9 @@ type Item struct {
 	// for [IsKnown]. Of a whole manifest, others as [KnownManifests] makes them: it
 	// may come as its delta against those, see [objects.IsDelta].
 	Known string
+	// Bulk: more of the content will be asked for, so it goes by the connection for
+	// bulk bytes, however short it is. It is not sent.
+	Bulk bool
 }
 
 // FetchError is why one item could not be had.

@@ -38,6 +38,8 @@ type link struct {
 	changed func()       // called after each change, without the lock
 	answers *replyRouter // takes answers out of what comes
 	denials denials
+	// inFlight are content bytes that were asked for on it, see [Client.way].
+	inFlight atomic.Int64
 
 	mu      sync.Mutex
 	up      bool

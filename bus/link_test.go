@@ -15,6 +15,7 @@ type testWire struct {
 	listener net.Listener
 	to       string
 	down     *rate.Limiter // bytes a second from the main, all connections together
+	late     time.Duration // of what is carried, each way; set before it is used
 
 	mu    sync.Mutex
 	cut   chan struct{} // closed: nothing passes any more, and nobody is told
@@ -72,6 +73,7 @@ func (w *testWire) carry(t *testing.T, dst, src net.Conn, cut <-chan struct{}, l
 			return // the ends stay open: a cut cable closes nothing
 		default:
 		}
+		time.Sleep(w.late)
 		if n > 0 && limit != nil && limit.Limit() != rate.Inf {
 			limit.WaitN(t.Context(), n)
 		}

@@ -15,7 +15,7 @@ import (
 
 const (
 	// connectionsPerUser bounds what the server itself does not: one remote
-	// could take all connections of all remotes. Two are in use; the rest are
+	// could take all connections of all remotes. Two to four are in use; the rest are
 	// halves of connections that broke and that the server has not missed yet.
 	connectionsPerUser = 8
 

@@ -12,6 +12,9 @@ import (
 	"waptsync/objects"
 )
 
+// fewBytes of a content that is missing are fetched as a small file is.
+const fewBytes = 128 << 10
+
 // fromWindow puts together from the bus's window what the main's file is not any
 // more; gone is how the main said so, and returned if the window has it not.
 func (a *assembly) fromWindow(ctx context.Context, gone error) error {
@@ -67,6 +70,7 @@ func (a *assembly) land(ctx context.Context, k *kin) error {
 	if len(own) == 0 && len(missing) == 0 {
 		return nil
 	}
+	bulk := bytesIn(missing) > fewBytes // of a thin line each request may be short
 	direct := a.s.stage.dir.openDirect(a.it.staged)
 	defer direct.close()
 	l := newLanding(a.f, direct, missing, there)
@@ -84,7 +88,7 @@ func (a *assembly) land(ctx context.Context, k *kin) error {
 					if len(spans) == 0 {
 						return nil
 					}
-					if err := a.ask(ctx, l, spans); err != nil {
+					if err := a.ask(ctx, l, spans, bulk); err != nil {
 						return err
 					}
 				}
@@ -129,6 +133,13 @@ func (a *assembly) runs(k *kin) (there []span, own []ownRun, missing []span) {
 	return there, own, missing
 }
 
+func bytesIn(runs []span) (n int64) {
+	for _, run := range runs {
+		n += run.length
+	}
+	return n
+}
+
 // extend adds a run behind the others.
 func extend(runs []span, offset, length int64) []span {
 	if n := len(runs); n > 0 && runs[n-1].offset+runs[n-1].length == offset {
@@ -166,11 +177,11 @@ func (a *assembly) copyOwn(ctx context.Context, l *landing, own []ownRun) error 
 
 // ask makes one request and puts into the file what comes. The bytes are verified
 // with the whole file: to hash each object too would cost as much again.
-func (a *assembly) ask(ctx context.Context, l *landing, spans []span) error {
+func (a *assembly) ask(ctx context.Context, l *landing, spans []span, bulk bool) error {
 	items := make([]bus.Item, len(spans))
 	fillers := make([]*filler, len(spans))
 	for i, sp := range spans {
-		items[i] = bus.Item{Path: a.ev.Path, Digest: a.ev.Content.Digest, Offset: sp.offset, Length: sp.length}
+		items[i] = bus.Item{Path: a.ev.Path, Digest: a.ev.Content.Digest, Offset: sp.offset, Length: sp.length, Bulk: bulk}
 		fillers[i] = l.filler(sp)
 	}
 	var failed error // of our own disk, or of the main's bytes

@@ -125,7 +125,7 @@ type remoteStatus struct {
 	Main      string                 `json:"main"`
 	Connected bool                   `json:"connected"`
 	Cause     string                 `json:"trouble,omitempty"` // why it is not connected
-	Wire      int64                  `json:"received_bytes"`    // read from both connections
+	Wire      int64                  `json:"received_bytes"`    // read from all connections
 	Bandwidth *bus.BandwidthReport   `json:"bandwidth,omitempty"`
 	Shares    map[string]remoteShare `json:"shares"`
 }
