@@ -65,7 +65,7 @@ func BenchmarkFetchLarge(b *testing.B) {
 			part := whole
 			part.Offset, part.Length = off, min(MaxFetchBytes, whole.Length-off)
 			g.Go(func() error {
-				errs, err := c.Fetch(ctx, "wapt", []Item{part}, func(int, int64, []byte) error { return nil })
+				errs, err := c.Fetch(ctx, "wapt", []Item{part}, func(Piece) error { return nil })
 				return errors.Join(append(errs, err)...)
 			})
 		}
@@ -88,7 +88,7 @@ func BenchmarkFetchSmall(b *testing.B) {
 		var g errgroup.Group
 		for part := range slices.Chunk(items, 1024) {
 			g.Go(func() error {
-				errs, err := c.Fetch(ctx, "wapt", part, func(int, int64, []byte) error { return nil })
+				errs, err := c.Fetch(ctx, "wapt", part, func(Piece) error { return nil })
 				return errors.Join(append(errs, err)...)
 			})
 		}

@@ -28,14 +28,13 @@ const (
 var ErrInterrupted = errors.New("the answer was interrupted")
 
 // Fetch asks the main for items of at most MaxFetchBytes together and calls
-// sink for each piece, in order within an item, from the caller's goroutine.
-// errs has an entry an item, nil where all its bytes came; where it is not,
+// sink for each piece, of at most MaxPiece bytes and in order within an item, from
+// the caller's goroutine. errs has an entry an item, nil where all its bytes came; where it is not,
 // bytes that sink got of the item are not to be trusted. err is
 // ErrNotConnected, ErrInterrupted, ctx's or sink's, wrapped, and then items
 // whose bytes all came before it still have no entry in errs other than err.
-// piece is valid during the call only. It may be called concurrently; the
-// client bounds what is in flight.
-func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink func(item int, offset int64, piece []byte) error) (errs []error, err error) {
+// It may be called concurrently; the client bounds what is in flight.
+func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink func(Piece) error) (errs []error, err error) {
 	errs = make([]error, len(items))
 	if err := checkItems(items); err != nil {
 		return nil, fmt.Errorf("fetching of %s: %w", share, err)
@@ -43,8 +42,9 @@ func (c *Client) Fetch(ctx context.Context, share string, items []Item, sink fun
 	for from := 0; from < len(items); {
 		part, request := nextRequest(items[from:])
 		base := from
-		partErrs, err := c.fetch(ctx, share, part, request, func(item int, offset int64, piece []byte) error {
-			return sink(base+item, offset, piece)
+		partErrs, err := c.fetch(ctx, share, part, request, func(p Piece) error {
+			p.Item += base
+			return sink(p)
 		})
 		copy(errs[from:], partErrs)
 		if err != nil {
@@ -105,7 +105,7 @@ func nextRequest(items []Item) ([]Item, *fetchRequest) {
 	return items, &fetchRequest{items: items}
 }
 
-func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetchRequest, sink func(int, int64, []byte) error) ([]error, error) {
+func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetchRequest, sink func(Piece) error) ([]error, error) {
 	f := newFetching(items, sink)
 	weight, bulk := int64(len(items)*itemCost), false
 	for i := range items {

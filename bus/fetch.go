@@ -30,6 +30,22 @@ type Item struct {
 	Bulk bool
 }
 
+// Piece is what came of an item.
+type Piece struct {
+	Item   int
+	Offset int64  // in the content, or in what is sent of another kind
+	Data   []byte // valid during the call only
+	Zeroes bool   // Data are zeroes of which only the number was sent
+}
+
+// Sent is how many bytes of content were sent for it.
+func (p *Piece) Sent() int64 {
+	if p.Zeroes {
+		return 0
+	}
+	return int64(len(p.Data))
+}
+
 // FetchError is why one item could not be had.
 type FetchError struct {
 	Code FetchCode

@@ -19,14 +19,14 @@ import (
 func collect(t testing.TB, c *Client, items []Item) ([][]byte, []error) {
 	t.Helper()
 	got := make([][]byte, len(items))
-	errs, err := c.Fetch(testContext(t), "wapt", items, func(item int, offset int64, piece []byte) error {
-		if want := items[item].Offset + int64(len(got[item])); offset != want {
-			t.Errorf("item %d: a piece at %d came at %d", item, offset, want)
+	errs, err := c.Fetch(testContext(t), "wapt", items, func(p Piece) error {
+		if want := items[p.Item].Offset + int64(len(got[p.Item])); p.Offset != want {
+			t.Errorf("item %d: a piece at %d came at %d", p.Item, p.Offset, want)
 		}
-		if len(piece) > MaxPiece {
-			t.Errorf("a piece of %d bytes", len(piece))
+		if len(p.Data) > MaxPiece {
+			t.Errorf("a piece of %d bytes", len(p.Data))
 		}
-		got[item] = append(got[item], piece...)
+		got[p.Item] = append(got[p.Item], p.Data...)
 		return nil
 	})
 	if err != nil {
@@ -125,6 +125,44 @@ func TestAnItemThatFailsStopsOnlyItself(t *testing.T) {
 	wantCode(t, "manifest that cannot be read", errs[7], FetchFailed)
 	if !strings.Contains(errs[7].Error(), "input/output error") {
 		t.Errorf("the cause is lost: %v", errs[7])
+	}
+}
+
+// What a file has of holes and other zeroes is told by its length.
+func TestZeroesAreToldAndNotSent(t *testing.T) {
+	b := startBus(t)
+	c := b.remote(t, "colmar")
+	zero := func(n int) []byte { return make([]byte, n) }
+	for name, content := range map[string][]byte{
+		"zeroes":    zero(1 << 20),
+		"few":       zero(3),
+		"hole":      slices.Concat(randomBytes(100_000), zero(2<<20), randomBytes(70_000), zero(300_001)),
+		"begin":     slices.Concat(zero(5000), randomBytes(777)),
+		"end":       slices.Concat(randomBytes(777), zero(5000)),
+		"many":      slices.Repeat(slices.Concat(zero(1100), randomBytes(3000), zero(500)), 20),
+		"long many": slices.Repeat(slices.Concat(zero(70_000), randomBytes(1000)), 20),
+	} {
+		whole := b.files.add(t, name, content)
+		for _, from := range []int64{0, 1, 4000} {
+			it := whole
+			it.Offset = min(from, it.Length)
+			it.Length -= it.Offset
+			before, served := c.Received(), b.service.Served()
+			got, errs := collect(t, c, []Item{it, {Path: name, Digest: it.Digest, Length: 2}})
+			if errs[0] != nil || errs[1] != nil || !bytes.Equal(got[0], content[it.Offset:]) || !bytes.Equal(got[1], content[:2]) {
+				t.Errorf("%s from %d on: %d bytes of %d, %v", name, from, len(got[0]), it.Length, errs)
+			}
+			if name == "many" {
+				continue // pieces are longer than its runs of zeroes
+			}
+			rest := int64(0)
+			for _, x := range content {
+				rest += int64((int(x) + 255) / 256)
+			}
+			if most := rest + 45<<10; b.service.Served()-served > most || c.Received()-before > most+4000 {
+				t.Errorf("%s from %d on: %d of %d bytes served, %d received", name, from, b.service.Served()-served, rest, c.Received()-before)
+			}
+		}
 	}
 }
 
@@ -283,7 +321,7 @@ func TestAGreedyRemoteIsToldToWait(t *testing.T) {
 		err  error
 	}
 	results := make(chan result, fetchesPerRemote)
-	nothing := func(int, int64, []byte) error { return nil }
+	nothing := func(Piece) error { return nil }
 	for _, c := range greedy {
 		for range fetchesAtOnce + quickAtOnce {
 			go func() {
@@ -314,7 +352,7 @@ func TestFetchEndsWithTheErrorOfItsSink(t *testing.T) {
 	b := startBus(t)
 	c := b.remote(t, "colmar")
 	items := []Item{b.files.add(t, "a", []byte("a")), b.files.add(t, "b", []byte("b"))}
-	errs, err := c.Fetch(testContext(t), "wapt", items, func(int, int64, []byte) error { return io.ErrShortWrite })
+	errs, err := c.Fetch(testContext(t), "wapt", items, func(Piece) error { return io.ErrShortWrite })
 	if !errors.Is(err, io.ErrShortWrite) || !errors.Is(errs[0], io.ErrShortWrite) || !errors.Is(errs[1], io.ErrShortWrite) {
 		t.Errorf("got %v, %v", errs, err)
 	}
@@ -361,15 +399,25 @@ func TestALostMessageOfAReplyIsNoticed(t *testing.T) {
 		return func(b []byte) []byte { return appendFrame(b, frameDone, item, "") }
 	}
 	end := func(b []byte) []byte { return appendFrame(b, frameEnd, 0, "") }
-	items := []Item{{Path: "a", Length: 4}, {Path: "b", Length: 4}}
+	zeroes := func(item, n int) func([]byte) []byte {
+		return func(b []byte) []byte { return appendZeroes(b, item, n) }
+	}
+	items := []Item{{Path: "a", Length: 4}, {Path: "b", Length: 4}, {Path: "c", Length: 4, Manifest: true}, {Path: "d", Length: 4, Known: "sums"}}
 	for name, messages := range map[string][][]byte{
 		"gap":                 {message(0, data(0, "aa")), message(2, data(0, "aa"), done(0))},
 		"twice":               {message(0, data(0, "aa")), message(0, data(0, "aa"), done(0))},
 		"too short":           {message(0, data(0, "aa"), done(0))},
 		"too long":            {message(0, data(0, "aaaaa"))},
+		"too many zeroes":     {message(0, data(0, "aa"), zeroes(0, 3))},
+		"no zeroes":           {message(0, zeroes(0, 0))},
+		"zeroes of no item":   {message(0, zeroes(4, 1))},
+		"zeroes for all":      {message(0, zeroes(allItems, 1))},
+		"zeroes of an item":   {message(0, zeroes(0, 4), done(0), zeroes(0, 1))},
+		"a zero manifest":     {message(0, zeroes(2, 1))},
+		"zeroes for sums":     {message(0, zeroes(3, 1))},
 		"behind done":         {message(0, data(0, "aaaa"), done(0), data(0, ""))},
 		"end before all":      {message(0, data(0, "aaaa"), done(0), end)},
-		"unknown item":        {message(0, data(2, "a"))},
+		"unknown item":        {message(0, data(4, "a"))},
 		"data for all":        {message(0, data(allItems, "a"))},
 		"frames behind end":   {message(0, data(0, "aaaa"), done(0), data(1, "aaaa"), done(1), end, done(1))},
 		"to another request":  {appendReplyHeader(nil, nonce{1}, 0)},
@@ -377,7 +425,7 @@ func TestALostMessageOfAReplyIsNoticed(t *testing.T) {
 		"unknown kind of bit": {message(0, func(b []byte) []byte { return appendFrame(b, 17, 0, "") })},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFetching(slices.Clone(items), func(int, int64, []byte) error { return nil })
+			f := newFetching(slices.Clone(items), func(Piece) error { return nil })
 			var err error
 			for _, m := range messages {
 				if err = f.take(m); err != nil {
@@ -398,7 +446,7 @@ func TestAClientAsksForNoMoreThanTheMainTakes(t *testing.T) {
 	var all errgroup.Group
 	for range 20 * fetchesPerRemote {
 		all.Go(func() error {
-			errs, err := c.Fetch(testContext(t), "wapt", []Item{file}, func(int, int64, []byte) error { return nil })
+			errs, err := c.Fetch(testContext(t), "wapt", []Item{file}, func(Piece) error { return nil })
 			return errors.Join(append(errs, err)...)
 		})
 	}

@@ -16,7 +16,7 @@ import (
 // counted from 0, and frames that fill the message; the last frame of the last
 // message is the end.
 const (
-	fetchVersion = 2
+	fetchVersion = 3
 	nonceBytes   = 8
 	// maxRequestBytes bounds an encoded request: well below a message's 1 MiB.
 	maxRequestBytes = 512 << 10
@@ -46,6 +46,7 @@ type frameKind uint8
 const (
 	frameData frameKind = 0   // the item's next bytes
 	frameDone frameKind = 1   // all bytes of the item were sent, and are what the digest names
+	frameZero frameKind = 254 // the item's next bytes are zeroes, of which only the number is told
 	frameEnd  frameKind = 255 // the end of the reply
 )
 
@@ -211,6 +212,11 @@ func decodeItem(d, digests *decoder, before *Item) Item {
 	return it
 }
 
+// fails says whether the kind is a FetchCode.
+func (k frameKind) fails() bool {
+	return k >= frameKind(FetchGone) && k <= frameKind(FetchBusy)
+}
+
 // appendReplyHeader begins a reply's message.
 func appendReplyHeader(b []byte, n nonce, number int) []byte {
 	b = append(b, fetchVersion)
@@ -223,6 +229,11 @@ func appendFrameHead(b []byte, kind frameKind, item, length int) []byte {
 	b = append(b, byte(kind))
 	b = binary.AppendUvarint(b, uint64(item))
 	return binary.AppendUvarint(b, uint64(length))
+}
+
+// appendZeroes is a frame that stands for so many zeroes.
+func appendZeroes(b []byte, item, number int) []byte {
+	return appendFrameHead(b, frameZero, item, number)
 }
 
 func appendFrame(b []byte, kind frameKind, item int, text string) []byte {
@@ -239,9 +250,10 @@ type fetchReply struct {
 }
 
 type frame struct {
-	kind frameKind
-	item int
-	data []byte // shares the message's memory
+	kind   frameKind
+	item   int
+	data   []byte // shares the message's memory
+	zeroes int    // in place of data
 }
 
 func parseFetchReply(b []byte) (*fetchReply, error) {
@@ -267,14 +279,20 @@ func (r *fetchReply) next() (f frame, ok bool, err error) {
 	}
 	f.kind = frameKind(r.d.byte())
 	f.item = int(r.d.bounded(allItems))
-	f.data = r.d.bytes(MaxPiece)
+	if f.kind == frameZero {
+		f.zeroes = int(r.d.bounded(MaxFetchBytes))
+	} else {
+		f.data = r.d.bytes(MaxPiece)
+	}
 	if r.d.err != nil {
 		return frame{}, false, fmt.Errorf("fetch reply: %w", r.d.err)
 	}
-	switch f.kind {
-	case frameEnd:
+	switch {
+	case f.kind == frameEnd:
 		r.ended = true
-	case frameData, frameDone, frameKind(FetchGone), frameKind(FetchRefused), frameKind(FetchFailed), frameKind(FetchBusy):
+	case f.kind == frameZero && f.zeroes == 0:
+		return frame{}, false, errors.New("fetch reply: a frame of no zeroes")
+	case f.kind == frameData, f.kind == frameDone, f.kind == frameZero, f.kind.fails():
 	default:
 		return frame{}, false, fmt.Errorf("fetch reply: frame of unknown kind %d", f.kind)
 	}

@@ -165,6 +165,7 @@ func TestBadFetchRequestsAreRefused(t *testing.T) {
 func testReply() []byte {
 	b := appendReplyHeader(nil, nonce{1, 2, 3}, 300)
 	b = append(appendFrameHead(b, frameData, 0, 5), "hello"...)
+	b = appendZeroes(b, 0, 1<<20)
 	b = appendFrame(b, frameDone, 0, "")
 	b = appendFrame(b, frameKind(FetchGone), 1, "it is gone")
 	b = appendFrame(b, frameKind(FetchBusy), allItems, strings.Repeat("x", 2*maxFetchText))
@@ -180,6 +181,7 @@ func TestFetchReplyComesBackAsItWas(t *testing.T) {
 		t.Errorf("nonce %x, number %d", r.nonce, r.number)
 	}
 	var got []string
+	zeroes := 0
 	for {
 		f, ok, err := r.next()
 		if err != nil {
@@ -189,8 +191,12 @@ func TestFetchReplyComesBackAsItWas(t *testing.T) {
 			break
 		}
 		got = append(got, fmt.Sprintf("%d %d %.10s", f.kind, f.item, f.data))
+		zeroes += f.zeroes
 	}
-	if want := []string{"0 0 hello", "1 0 ", "2 1 it is gone", "5 4096 xxxxxxxxxx", "255 0 "}; !slices.Equal(got, want) {
+	if zeroes != 1<<20 {
+		t.Errorf("%d zeroes", zeroes)
+	}
+	if want := []string{"0 0 hello", "254 0 ", "1 0 ", "2 1 it is gone", "5 4096 xxxxxxxxxx", "255 0 "}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if !r.ended {
@@ -230,6 +236,7 @@ func FuzzDecodeFetchRequest(f *testing.F) {
 func FuzzDecodeFetchReply(f *testing.F) {
 	f.Add(testReply())
 	f.Add(appendReplyHeader(nil, nonce{}, 0))
+	f.Add(appendZeroes(appendReplyHeader(nil, nonce{}, 0), 0, 5))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseFetchReply(b)
 		if err != nil {
@@ -245,6 +252,9 @@ func FuzzDecodeFetchReply(f *testing.F) {
 				t.Fatalf("item %d", fr.item)
 			}
 			total += len(fr.data)
+			if fr.zeroes < 0 || fr.zeroes > MaxFetchBytes {
+				t.Fatalf("%d zeroes", fr.zeroes)
+			}
 		}
 		if total > len(b) {
 			t.Fatalf("%d bytes came out of %d", total, len(b))
@@ -252,9 +262,9 @@ func FuzzDecodeFetchReply(f *testing.F) {
 		// The state that the client keeps must take any reply, too.
 		items := []Item{{Path: "a", Length: 5}, {Path: "b", Manifest: true, Length: 9}, {Path: "c", Length: 5, Known: "sums"}}
 		got := make([]int64, len(items))
-		fetch := newFetching(items, func(item int, offset int64, piece []byte) error {
-			if got[item] += int64(len(piece)); got[item] > items[item].Length {
-				t.Fatalf("item %d: %d bytes of %d", item, got[item], items[item].Length)
+		fetch := newFetching(items, func(p Piece) error {
+			if got[p.Item] += int64(len(p.Data)); got[p.Item] > items[p.Item].Length {
+				t.Fatalf("item %d: %d bytes of %d", p.Item, got[p.Item], items[p.Item].Length)
 			}
 			return nil
 		})

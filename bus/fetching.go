@@ -9,7 +9,7 @@ import (
 type fetching struct {
 	nonce    nonce
 	items    []Item
-	sink     func(item int, offset int64, piece []byte) error
+	sink     func(Piece) error
 	got      []int64 // bytes of each item
 	settled  []bool
 	errs     []error
@@ -21,7 +21,7 @@ type fetching struct {
 // message of it was lost.
 var errBadReply = errors.New("unusable answer")
 
-func newFetching(items []Item, sink func(item int, offset int64, piece []byte) error) *fetching {
+func newFetching(items []Item, sink func(Piece) error) *fetching {
 	return &fetching{
 		items: items, sink: sink,
 		got: make([]int64, len(items)), settled: make([]bool, len(items)), errs: make([]error, len(items)),
@@ -66,7 +66,7 @@ func (f *fetching) frame(fr frame) error {
 			}
 		}
 		return nil
-	case fr.item == allItems && fr.kind >= frameKind(FetchGone):
+	case fr.item == allItems && fr.kind.fails():
 		for i := range f.items {
 			if !f.settled[i] {
 				f.settle(i, &FetchError{Code: FetchCode(fr.kind), Text: string(fr.data)})
@@ -76,7 +76,9 @@ func (f *fetching) frame(fr frame) error {
 	case fr.item >= len(f.items) || f.settled[fr.item]:
 		return fmt.Errorf("%w: it is about item %d of %d", errBadReply, fr.item, len(f.items))
 	case fr.kind == frameData:
-		return f.data(fr)
+		return f.data(fr.item, fr.data, false)
+	case fr.kind == frameZero:
+		return f.zeroes(fr.item, fr.zeroes)
 	case fr.kind == frameDone:
 		if it := &f.items[fr.item]; !it.Manifest && f.got[fr.item] != it.Bytes() {
 			return fmt.Errorf("%w: item %d has %d bytes of %d", errBadReply, fr.item, f.got[fr.item], it.Bytes())
@@ -89,14 +91,31 @@ func (f *fetching) frame(fr frame) error {
 	}
 }
 
-func (f *fetching) data(fr frame) error {
-	it := &f.items[fr.item]
-	if int64(len(fr.data)) > it.Bytes()-f.got[fr.item] {
-		return fmt.Errorf("%w: more than the %d bytes of item %d", errBadReply, it.Bytes(), fr.item)
+func (f *fetching) data(item int, data []byte, zeroes bool) error {
+	it := &f.items[item]
+	if int64(len(data)) > it.Bytes()-f.got[item] {
+		return fmt.Errorf("%w: more than the %d bytes of item %d", errBadReply, it.Bytes(), item)
 	}
-	offset := it.Offset + f.got[fr.item]
-	f.got[fr.item] += int64(len(fr.data))
-	return f.sink(fr.item, offset, fr.data)
+	offset := it.Offset + f.got[item]
+	f.got[item] += int64(len(data))
+	return f.sink(Piece{Item: item, Offset: offset, Data: data, Zeroes: zeroes})
+}
+
+// zeroPiece is what is handed on of zeroes. It is never written to.
+var zeroPiece [MaxPiece]byte
+
+func (f *fetching) zeroes(item, number int) error {
+	if it := &f.items[item]; it.Manifest || it.Known != "" {
+		return fmt.Errorf("%w: zeroes in place of what was asked for as item %d", errBadReply, item)
+	}
+	for number > 0 {
+		n := min(number, len(zeroPiece))
+		if err := f.data(item, zeroPiece[:n], true); err != nil {
+			return err
+		}
+		number -= n
+	}
+	return nil
 }
 
 func (f *fetching) settle(item int, err error) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"waptsync/objects"
 )
 
 // replyRoom is what a message has beside its content, for the header and the
@@ -182,7 +184,8 @@ func (a *answering) file(items []Item, from, to int) {
 	}
 }
 
-// read reads the item's bytes straight into the messages.
+// read reads the item's bytes straight into the messages. Zeroes, as holes of
+// files read, are told by their number.
 func (a *answering) read(r io.ReaderAt, item int, it *Item) error {
 	for sent := int64(0); sent < it.Length && a.err == nil; {
 		a.room(frameOverhead)
@@ -200,7 +203,21 @@ func (a *answering) read(r io.ReaderAt, item int, it *Item) error {
 			a.buf = a.buf[:mark]
 			return readError(it, sent+int64(got), err)
 		}
-		a.buf = a.buf[:start+int(n)]
+		zero, last := objects.ZeroesAt(a.buf[start : start+int(n)])
+		if zero > 0 { // what is behind them is read again
+			a.buf = appendZeroes(a.buf[:mark], item, zero)
+			if sent += int64(zero); int64(zero) == n && a.content > 0 {
+				a.send() // more zeroes may follow, and shall be read in long pieces
+				a.begin()
+			}
+			continue
+		}
+		if n -= int64(last); last > 0 {
+			data := a.buf[start : start+int(n)]
+			a.buf = append(appendFrameHead(a.buf[:mark], frameData, item, int(n)), data...)
+		} else {
+			a.buf = a.buf[:start+int(n)]
+		}
 		a.content += int(n)
 		sent += n
 	}

@@ -149,7 +149,7 @@ func TestASlowLinkIsNotTakenForACutOne(t *testing.T) {
 	done := make(chan error, 2)
 	for range 2 {
 		go func() {
-			errs, err := c.Fetch(testContext(t), "wapt", []Item{half}, func(int, int64, []byte) error { return nil })
+			errs, err := c.Fetch(testContext(t), "wapt", []Item{half}, func(Piece) error { return nil })
 			done <- errors.Join(append(errs, err)...)
 		}()
 	}

@@ -14,7 +14,7 @@ type Bus interface {
 	Hello(ctx context.Context, share string, p bus.Position) (bus.Welcome, error)
 	Feed(ctx context.Context, share string) (*bus.Feed, error)
 	Window(ctx context.Context, share string, ids []objects.ID, sink func(id objects.ID, data []byte) error) ([]objects.ID, error)
-	Fetch(ctx context.Context, share string, items []bus.Item, sink func(item int, offset int64, piece []byte) error) (errs []error, err error)
+	Fetch(ctx context.Context, share string, items []bus.Item, sink func(bus.Piece) error) (errs []error, err error)
 }
 
 // feed is what a replica uses of an open feed.

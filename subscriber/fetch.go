@@ -23,7 +23,7 @@ const (
 )
 
 // fetch is Bus.Fetch, and asks again for what the main was too busy to give.
-func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item int, offset int64, piece []byte) error) ([]error, error) {
+func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	if err := s.requests.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
@@ -41,15 +41,16 @@ func (s *session) fetch(ctx context.Context, items []bus.Item, sink func(item in
 				ask[i] = items[item]
 			}
 		}
-		began, came := time.Now(), int64(0)
-		got, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, ask, func(i int, offset int64, piece []byte) error {
-			came += int64(len(piece))
-			return sink(left[i], offset, piece)
+		began, sent := time.Now(), int64(0)
+		got, err := s.r.o.Bus.Fetch(ctx, s.r.o.Share, ask, func(p bus.Piece) error {
+			sent += p.Sent()
+			p.Item = left[p.Item]
+			return sink(p)
 		})
 		if err != nil {
 			return errs, err
 		}
-		s.pace.took(came, time.Since(began))
+		s.pace.took(sent, time.Since(began))
 		var busy []int
 		for i, err := range got {
 			errs[left[i]] = err

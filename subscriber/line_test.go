@@ -244,7 +244,7 @@ type portionBus struct {
 	asked int
 }
 
-func (b *portionBus) Fetch(_ context.Context, _ string, items []bus.Item, sink func(int, int64, []byte) error) ([]error, error) {
+func (b *portionBus) Fetch(_ context.Context, _ string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	errs := make([]error, len(items))
 	if b.asked++; b.asked%2 == 0 {
 		for i := range errs {
@@ -259,7 +259,7 @@ func (b *portionBus) Fetch(_ context.Context, _ string, items []bus.Item, sink f
 		}
 		for done := int64(0); done < it.Length; {
 			n := min(it.Length-done, bus.MaxPiece)
-			if err := sink(i, it.Offset+done, make([]byte, n)); err != nil {
+			if err := sink(bus.Piece{Item: i, Offset: it.Offset + done, Data: make([]byte, n)}); err != nil {
 				return errs, err
 			}
 			done += n
@@ -280,11 +280,11 @@ func TestPortionsGiveWhatWasAskedFor(t *testing.T) {
 	for i, it := range items {
 		next[i] = it.Offset
 	}
-	errs, err := m.Fetch(context.Background(), testShare, items, func(item int, offset int64, piece []byte) error {
-		if offset != next[item] {
-			t.Fatalf("item %d: piece at %d, want %d", item, offset, next[item])
+	errs, err := m.Fetch(context.Background(), testShare, items, func(p bus.Piece) error {
+		if p.Offset != next[p.Item] {
+			t.Fatalf("item %d: piece at %d, want %d", p.Item, p.Offset, next[p.Item])
 		}
-		next[item] += int64(len(piece))
+		next[p.Item] += int64(len(p.Data))
 		return nil
 	})
 	must(t, err)

@@ -131,8 +131,8 @@ func (s *session) fetchEncoding(ctx context.Context, ev *bus.Event, bases []obje
 		items := []bus.Item{{
 			Path: ev.Path, Digest: ev.Content.Digest, Offset: from, Length: n, Manifest: true, Known: bus.KnownManifests(bases),
 		}}
-		errs, err := s.fetch(ctx, items, func(_ int, _ int64, piece []byte) error {
-			encoding = append(encoding, piece...)
+		errs, err := s.fetch(ctx, items, func(p bus.Piece) error {
+			encoding = append(encoding, p.Data...)
 			return nil
 		})
 		switch {

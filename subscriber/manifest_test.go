@@ -23,7 +23,7 @@ type tally struct {
 	bases []int // of each manifest asked for
 }
 
-func (b *tally) Fetch(ctx context.Context, share string, items []bus.Item, sink func(int, int64, []byte) error) ([]error, error) {
+func (b *tally) Fetch(ctx context.Context, share string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	b.mu.Lock()
 	for _, it := range items {
 		if it.Manifest {
@@ -31,16 +31,16 @@ func (b *tally) Fetch(ctx context.Context, share string, items []bus.Item, sink 
 		}
 	}
 	b.mu.Unlock()
-	return b.Bus.Fetch(ctx, share, items, func(item int, offset int64, piece []byte) error {
-		if items[item].Manifest {
+	return b.Bus.Fetch(ctx, share, items, func(p bus.Piece) error {
+		if items[p.Item].Manifest {
 			b.mu.Lock()
-			b.came += int64(len(piece))
+			b.came += int64(len(p.Data))
 			b.mu.Unlock()
 			if b.spoil != nil {
-				b.spoil(piece)
+				b.spoil(p.Data)
 			}
 		}
-		return sink(item, offset, piece)
+		return sink(p)
 	})
 }
 

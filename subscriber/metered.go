@@ -28,7 +28,7 @@ type metered struct {
 }
 
 // Fetch implements Bus.
-func (b *metered) Fetch(ctx context.Context, share string, items []bus.Item, sink func(item int, offset int64, piece []byte) error) ([]error, error) {
+func (b *metered) Fetch(ctx context.Context, share string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	f := portions{items: items, errs: make([]error, len(items))}
 	pause := leastBusyPause
 	for {
@@ -42,18 +42,19 @@ func (b *metered) Fetch(ctx context.Context, share string, items []bus.Item, sin
 		}
 		if f.whole() && taken == left { // no need to put it together again
 			came := int64(0)
-			errs, err := b.Bus.Fetch(ctx, share, items, func(item int, offset int64, piece []byte) error {
-				came += int64(len(piece))
-				return sink(item, offset, piece)
+			errs, err := b.Bus.Fetch(ctx, share, items, func(p bus.Piece) error {
+				came += p.Sent()
+				return sink(p)
 			})
 			b.line.settle(taken, came+asking(items...))
 			return errs, err
 		}
 		ask, which := f.next(taken)
 		came := asking(ask...)
-		errs, err := b.Bus.Fetch(ctx, share, ask, func(item int, offset int64, piece []byte) error {
-			came += int64(len(piece))
-			return sink(which+item, offset, piece)
+		errs, err := b.Bus.Fetch(ctx, share, ask, func(p bus.Piece) error {
+			came += p.Sent()
+			p.Item += which
+			return sink(p)
 		})
 		b.line.settle(taken, came)
 		if err != nil {

@@ -189,10 +189,10 @@ func (a *assembly) ask(ctx context.Context, l *landing, spans []span, bulk bool)
 		return err
 	}
 	defer a.s.bulky.Release(1)
-	errs, err := a.s.fetch(ctx, items, func(i int, _ int64, piece []byte) error {
-		a.s.r.received.Add(int64(len(piece)))
-		a.it.done.Add(int64(len(piece)))
-		failed = fillers[i].take(piece)
+	errs, err := a.s.fetch(ctx, items, func(p bus.Piece) error {
+		a.s.r.received.Add(p.Sent())
+		a.it.done.Add(int64(len(p.Data)))
+		failed = fillers[p.Item].take(p.Data)
 		return failed
 	})
 	for _, f := range fillers {

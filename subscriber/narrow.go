@@ -106,8 +106,8 @@ func (a *assembly) compare(ctx context.Context, guesses []ownRun) (right []ownRu
 		return nil, nil
 	}
 	answers := make([][]byte, len(items))
-	errs, err := a.s.fetch(ctx, items, func(i int, _ int64, piece []byte) error {
-		answers[i] = append(answers[i], piece...)
+	errs, err := a.s.fetch(ctx, items, func(p bus.Piece) error {
+		answers[p.Item] = append(answers[p.Item], p.Data...)
 		return nil
 	})
 	if err != nil {

@@ -204,21 +204,21 @@ func (s *session) fetchPacked(ctx context.Context, wants []*want) error {
 	for i, w := range wants {
 		items[i] = bus.Item{Path: w.ev.Path, Digest: w.ev.Content.Digest, Length: w.ev.Content.Size}
 	}
-	errs, err := s.fetch(ctx, items, func(i int, offset int64, piece []byte) error {
-		w := wants[i]
-		s.r.received.Add(int64(len(piece)))
+	errs, err := s.fetch(ctx, items, func(p bus.Piece) error {
+		w := wants[p.Item]
+		s.r.received.Add(p.Sent())
 		size := w.ev.Content.Size
-		if int64(len(piece)) == size {
-			s.stageSmall(w, piece)
+		if int64(len(p.Data)) == size {
+			s.stageSmall(w, p.Data)
 			return nil
 		}
 		if w.buf == nil {
 			w.buf = make([]byte, 0, size)
 		}
-		if offset != int64(len(w.buf)) || offset+int64(len(piece)) > size {
-			return fmt.Errorf("piece of %q at %d, want %d", w.ev.Path, offset, len(w.buf))
+		if p.Offset != int64(len(w.buf)) || p.Offset+int64(len(p.Data)) > size {
+			return fmt.Errorf("piece of %q at %d, want %d", w.ev.Path, p.Offset, len(w.buf))
 		}
-		w.buf = append(w.buf, piece...)
+		w.buf = append(w.buf, p.Data...)
 		if int64(len(w.buf)) == size {
 			s.stageSmall(w, w.buf)
 			w.buf = nil

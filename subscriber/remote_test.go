@@ -46,7 +46,7 @@ func (f *faultyBus) onFetch(fn func(items []bus.Item) error) {
 	f.fetch = fn
 }
 
-func (f *faultyBus) Fetch(ctx context.Context, share string, items []bus.Item, sink func(int, int64, []byte) error) ([]error, error) {
+func (f *faultyBus) Fetch(ctx context.Context, share string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	f.mu.Lock()
 	fn := f.fetch
 	f.mu.Unlock()

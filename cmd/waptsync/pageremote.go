@@ -34,7 +34,7 @@ type timedBus struct {
 }
 
 // Fetch implements subscriber.Bus.
-func (b timedBus) Fetch(ctx context.Context, share string, items []bus.Item, sink func(item int, offset int64, piece []byte) error) ([]error, error) {
+func (b timedBus) Fetch(ctx context.Context, share string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
 	began := time.Now()
 	errs, err := b.Client.Fetch(ctx, share, items, sink)
 	if err == nil {
