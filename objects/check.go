@@ -16,25 +16,26 @@ var ErrDigest = errors.New("content has another digest than expected")
 // right. That r is too short or too long is no error.
 //
 // Where r is an [*os.File] with holes and the system tells where they are,
-// objects in which there is one are taken as never written, and neither read
+// objects that lie in one as a whole are taken as never written, and neither read
 // nor hashed; its Seek offset is then moved. Other holes are hashed as the zeroes
-// they read as.
+// they read as: an object that is right may have some.
 func Check(ctx context.Context, r io.ReaderAt, m *Manifest, want func(i int) bool, found func(i int)) error {
 	b := blocks.Get().(*block)
 	defer blocks.Put(b)
 	h := NewHasher()
 	defer h.Release()
-	var off, solid int64 // from off to solid there is no hole
+	var off, data int64 // from off to data there is nothing but a hole
 	for i, o := range m.Objects {
 		start := off
 		off += int64(o.Size)
 		if want != nil && !want(i) {
 			continue
 		}
-		if off > solid {
-			if solid = firstHole(r, start); off > solid {
-				continue
-			}
+		if data <= start {
+			data = firstData(r, start)
+		}
+		if off <= data {
+			continue
 		}
 		id, err := sumRange(ctx, r, start, int64(o.Size), h, b)
 		if err != nil && !errors.Is(err, ErrSizeChanged) {

@@ -76,6 +76,33 @@ func TestCheckFindsWhatAnInterruptedTransferWrote(t *testing.T) {
 	}
 }
 
+// An object with holes that is right is one that need not come again.
+func TestCheckTakesObjectsWithHoles(t *testing.T) {
+	p := Params{Min: 256 << 10, Avg: 1 << 20, Max: 4 << 20}
+	b := random(1, 12<<20)
+	clear(b[1<<20 : 3<<20])
+	clear(b[6<<20 : 6<<20+100_000])
+	m := describe(t, b, p)
+	f, err := os.Create(filepath.Join(t.TempDir(), "staged"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(m.Size); err != nil {
+		t.Fatal(err)
+	}
+	for off := 0; off < len(b); off += 4096 {
+		if page := b[off:min(off+4096, len(b))]; !IsZero(page) {
+			if _, err := f.WriteAt(page, int64(off)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := checked(t, f, m, nil); len(got) != len(m.Objects) {
+		t.Errorf("found %d of %d objects", len(got), len(m.Objects))
+	}
+}
+
 func TestCheckTakesAnyReader(t *testing.T) {
 	b := append(random(1, 100_000), make([]byte, 200_000)...)
 	m := describe(t, b, ParamsFor(0, false))

@@ -9,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstHole returns the offset of the first hole of r that does not end before
-// off, the end of the file counting as one: off itself in a hole or behind the
-// end. It is beyond any file when that cannot be told. It moves r's offset.
-func firstHole(r io.ReaderAt, off int64) int64 {
+// firstData returns the first offset from off on at which r is no hole: one beyond
+// any file where all the rest is, and off itself where that cannot be told. It moves
+// r's offset.
+func firstData(r io.ReaderAt, off int64) int64 {
 	f, ok := r.(*os.File)
 	if !ok {
-		return math.MaxInt64
+		return off
 	}
-	hole, err := f.Seek(off, unix.SEEK_HOLE)
+	data, err := f.Seek(off, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO):
-		return off
-	case err != nil:
 		return math.MaxInt64
+	case err != nil:
+		return off
 	}
-	return hole
+	return data
 }

@@ -2,10 +2,7 @@
 
 package objects
 
-import (
-	"io"
-	"math"
-)
+import "io"
 
-// firstHole cannot tell where r has holes: it is beyond any file.
-func firstHole(io.ReaderAt, int64) int64 { return math.MaxInt64 }
+// firstData cannot tell where r has holes: there may be data at off.
+func firstData(_ io.ReaderAt, off int64) int64 { return off }
