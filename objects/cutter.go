@@ -64,9 +64,17 @@ func (c *cutter) next(b []byte) (n int, end bool) {
 	return n, end || c.have == c.max
 }
 
+// zeroHash is the gear hash of windowSize zeroes and more: one more does not change
+// it, and it is no cut. It is gear[0] times 2⁶⁴-1.
+var zeroHash = -gear[0]
+
 // roll moves the gear hash h over b until mask has only zeros in it, and
-// returns the number of bytes it took for that, or all of them.
+// returns the number of bytes it took for that, or all of them. It passes over
+// zeroes at the beginning, the rest of a hole, as fast as they are compared.
 func roll(b []byte, h, mask uint64) (n int, hash uint64, found bool) {
+	if h == zeroHash && h&mask != 0 {
+		n = leadingZeroes(b)
+	}
 	for ; len(b)-n >= 8; n += 8 {
 		q := (*[8]byte)(b[n:])
 		if h = h<<1 + gear[q[0]]; h&mask == 0 {

@@ -35,6 +35,45 @@ func TestRunsOfZeroesAndOnesAreNoCuts(t *testing.T) {
 	}
 }
 
+// Zeroes are passed over and named in a way of their own, wherever they lie.
+func TestFilesWithHolesAreCutAsAnyOther(t *testing.T) {
+	for _, p := range []Params{ParamsFor(0, false), {Min: 64, Avg: 256, Max: 1024}, {Min: 64 << 10, Avg: 128 << 10, Max: 256 << 10}} {
+		for seed := range byte(4) {
+			var b []byte
+			for i, n := range random(seed, 12) {
+				data := make([]byte, int(n)*int(p.Max)/100+i)
+				if i%3 != int(seed)%3 {
+					copy(data, random(byte(i), len(data)/int(1+n%3)))
+				}
+				b = append(b, data...)
+			}
+			want := referenceManifest(b, p, referenceSizes(b, p))
+			if got := describe(t, b, p); !sameManifest(got, want) {
+				t.Errorf("%+v, seed %d: %d bytes are cut into %v\nwant %v", p, seed, len(b), sizesOf(got), sizesOf(want))
+			}
+			emitted := emittedBytes(t, b, p)
+			if !bytes.Equal(emitted, b) {
+				t.Errorf("%+v, seed %d: other bytes are handed out", p, seed)
+			}
+		}
+	}
+}
+
+func emittedBytes(t *testing.T, b []byte, p Params) (all []byte) {
+	t.Helper()
+	_, err := Describe(t.Context(), bytes.NewReader(b), int64(len(b)), p, DescribeOptions{Emit: func(o Object, data []byte) error {
+		if Sum(data) != o.ID || len(data) != int(o.Size) {
+			t.Errorf("an object of %d bytes comes with others", o.Size)
+		}
+		all = append(all, data...)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func TestCutsFollowTheDefinition(t *testing.T) {
 	for _, p := range []Params{
 		ParamsFor(0, false), ParamsFor(0, true),

@@ -143,7 +143,10 @@ type assembler struct {
 	// Of an object that began in an earlier block:
 	begun *Hasher
 	size  int    // bytes so far
+	zero  bool   // so far they are all zeroes, which begun has not seen
 	bytes []byte // the bytes themselves, if somebody wants them
+
+	zeroes Object // the last object that was all zeroes: in a hole they are alike
 }
 
 func newAssembler(m *Manifest, emit func(Object, []byte) error) *assembler {
@@ -159,13 +162,25 @@ func (a *assembler) take(b *block) error {
 	for _, p := range b.parts {
 		piece := data[:p.size]
 		data = data[p.size:]
+		zero := (a.size == 0 || a.zero) && IsZero(piece)
 		if p.end && a.size == 0 {
-			if err := a.add(Object{ID: Sum(piece), Size: uint32(len(piece))}, piece); err != nil {
+			var id ID
+			if zero {
+				id = a.zeroID(len(piece))
+			} else {
+				id = Sum(piece)
+			}
+			if err := a.add(Object{ID: id, Size: uint32(len(piece))}, piece); err != nil {
 				return err
 			}
 			continue
 		}
-		a.begun.Write(piece)
+		if a.zero && !zero {
+			a.begun.AddZeroes(int64(a.size))
+		}
+		if a.zero = zero; !zero {
+			a.begun.Write(piece)
+		}
 		a.size += len(piece)
 		if a.emit != nil {
 			a.bytes = append(a.bytes, piece...)
@@ -173,13 +188,30 @@ func (a *assembler) take(b *block) error {
 		if !p.end {
 			continue
 		}
-		if err := a.add(Object{ID: a.begun.Sum(), Size: uint32(a.size)}, a.bytes); err != nil {
+		var id ID
+		if a.zero {
+			id = a.zeroID(a.size)
+		} else {
+			id = a.begun.Sum()
+			a.begun.Reset()
+		}
+		if err := a.add(Object{ID: id, Size: uint32(a.size)}, a.bytes); err != nil {
 			return err
 		}
-		a.begun.Reset()
-		a.size, a.bytes = 0, a.bytes[:0]
+		a.size, a.zero, a.bytes = 0, false, a.bytes[:0]
 	}
 	return nil
+}
+
+// zeroID names an object of so many zeroes.
+func (a *assembler) zeroID(size int) ID {
+	if a.zeroes.Size != uint32(size) {
+		h := NewHasher()
+		defer h.Release()
+		h.AddZeroes(int64(size))
+		a.zeroes = Object{ID: h.Sum(), Size: uint32(size)}
+	}
+	return a.zeroes.ID
 }
 
 func (a *assembler) add(o Object, data []byte) error {

@@ -52,6 +52,15 @@ func (h *Hasher) addRange(ctx context.Context, r io.ReaderAt, off, size int64, b
 	return nil
 }
 
+// AddZeroes adds n zeroes.
+func (h *Hasher) AddZeroes(n int64) {
+	for n > 0 {
+		k := min(n, int64(len(zeroBlock)))
+		h.Write(zeroBlock[:k])
+		n -= k
+	}
+}
+
 // Sum returns the ID of all bytes written since the last Reset, and changes nothing.
 func (h *Hasher) Sum() ID {
 	h.h.Sum(h.sum[:0])
