@@ -77,7 +77,9 @@ type assembly struct {
 	m       *objects.Manifest
 	offsets []int64 // of each object
 	have    []bool  // objects that are in the staged file, before the main is asked
+	holes   []span  // of have: objects that are zeroes, and nothing is written there
 	f       *os.File
+	file    *hollow // f, to be written
 	whole   *objects.Hasher
 	hashed  int64 // bytes of the file that whole has seen
 }
@@ -98,7 +100,7 @@ func (s *session) assemble(ctx context.Context, it *item, ev *bus.Event) error {
 	}
 	defer f.Close()
 	it.staged = name
-	a := &assembly{s: s, it: it, ev: ev, m: m, f: f, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects)), whole: objects.NewHasher()}
+	a := &assembly{s: s, it: it, ev: ev, m: m, f: f, file: &hollow{f: f}, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects)), whole: objects.NewHasher()}
 	defer a.whole.Release()
 	off := int64(0)
 	for i := range m.Objects {
@@ -128,28 +130,40 @@ func (a *assembly) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if st.size == 0 {
-		if err := a.s.stage.disk.take(a.m.Size); err != nil {
-			return err
+	if a.file.blank = st.size == 0; a.file.blank {
+		a.markZeroes()
+	} else if err := a.resume(ctx); err != nil {
+		return err
+	}
+	var lacking []span
+	bytes := int64(0)
+	for i, o := range a.m.Objects {
+		if !a.have[i] {
+			lacking, bytes = extend(lacking, a.offsets[i], int64(o.Size)), bytes+int64(o.Size)
 		}
-		if zeroes, err := a.markZeroes(false); err != nil || zeroes {
-			return errors.Join(err, a.f.Truncate(a.m.Size)) // leave the holes
-		}
-		return reserve(a.f, a.m.Size)
+	}
+	if err := a.s.stage.disk.take(bytes); err != nil {
+		return err
 	}
 	if st.size != a.m.Size {
 		if err := a.f.Truncate(a.m.Size); err != nil {
-			return err
+			return fmt.Errorf("staging: %w", err)
 		}
 	}
-	kept, err := a.check(ctx)
-	if err != nil {
-		return err
+	reserved, err := reserve(a.f, lacking)
+	if reserved {
+		a.file.blank = false
 	}
+	return err
+}
+
+// resume keeps what is right of an interrupted transfer, and the room that it takes.
+func (a *assembly) resume(ctx context.Context) error {
+	kept, err := a.check(ctx)
 	if kept > 0 {
 		a.s.r.log.Debug().Str("path", a.ev.Path).Int64("bytes", kept).Msg("going on where the transfer stood")
 	}
-	return a.s.stage.disk.take(a.m.Size - kept)
+	return err
 }
 
 func (a *assembly) mark(i int) {
@@ -159,40 +173,13 @@ func (a *assembly) mark(i int) {
 	}
 }
 
-// markZeroes marks the objects that are zeroes through and through: what was
-// never written reads as such. Cutting makes them of the greatest size, so one
-// hash tells. With look it makes sure that nothing else was written there.
-func (a *assembly) markZeroes(look bool) (found bool, err error) {
-	var zero objects.ID
-	var buf []byte
-	for i, o := range a.m.Objects {
-		if o.Size != a.m.Params.Max || a.have[i] {
-			continue
-		}
-		if buf == nil {
-			buf = make([]byte, o.Size)
-			zero = objects.Sum(buf)
-		}
-		if o.ID != zero {
-			continue
-		}
-		if look {
-			if _, err := a.f.ReadAt(buf, a.offsets[i]); err != nil {
-				return found, fmt.Errorf("checking what is staged: %w", err)
-			}
-			if objects.Sum(buf) != zero {
-				continue
-			}
-		}
-		a.mark(i)
-		found = true
-	}
-	return found, nil
-}
-
 // put writes a verified object to its place.
 func (a *assembly) put(i int, data []byte) error {
-	if _, err := a.f.WriteAt(data, a.offsets[i]); err != nil {
+	err := a.file.write(data, a.offsets[i], func(data []byte, offset int64, _ bool) error {
+		_, err := a.f.WriteAt(data, offset)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("writing to the stage: %w", err)
 	}
 	a.mark(i)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"waptsync/bus"
@@ -38,7 +37,7 @@ type span struct{ offset, length int64 }
 // written past the page cache: a first copy of many GB would else be copied twice
 // more, and push out of memory what the web server serves.
 type landing struct {
-	f      *os.File
+	file   *hollow
 	direct *directFile // nil where there is none
 
 	mu    sync.Mutex
@@ -55,8 +54,8 @@ type part struct {
 	block *block
 }
 
-func newLanding(f *os.File, direct *directFile, missing, there []span) *landing {
-	l := &landing{f: f, direct: direct, runs: missing, ready: make(map[int64]part), came: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+func newLanding(file *hollow, direct *directFile, missing, there []span) *landing {
+	l := &landing{file: file, direct: direct, runs: missing, ready: make(map[int64]part), came: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 	for _, sp := range there {
 		l.ready[sp.offset] = part{end: sp.offset + sp.length}
 	}
@@ -206,7 +205,10 @@ func (f *filler) flush() error {
 	data = data[:f.next-from]
 	f.block, f.from = nil, f.next
 	keep := f.l.near(from, keptBytes)
-	if err := f.write(data, from, keep); err != nil {
+	err := f.l.file.write(data, from, func(data []byte, offset int64, part bool) error {
+		return f.write(data, offset, keep, part)
+	})
+	if err != nil {
 		blocks.Put(b)
 		return fmt.Errorf("%w: %w", errStaging, err)
 	}
@@ -220,9 +222,9 @@ func (f *filler) flush() error {
 
 // write writes directly what is kept in memory, and the rest through the page
 // cache, from which it is hashed then; so are the edges that a direct write
-// cannot have.
-func (f *filler) write(data []byte, offset int64, kept bool) error {
-	if f.direct && kept {
+// cannot have, and short parts between holes.
+func (f *filler) write(data []byte, offset int64, kept, part bool) error {
+	if f.direct && kept && (!part || int64(len(data)) >= directFrom) {
 		head := (directAlign - offset%directAlign) % directAlign
 		if whole := (int64(len(data)) - head) / directAlign * directAlign; whole > 0 {
 			done, err := f.l.direct.writeAt(data[head:head+whole], offset+head)
@@ -230,15 +232,15 @@ func (f *filler) write(data []byte, offset int64, kept bool) error {
 				return err
 			}
 			if done {
-				_, before := f.l.f.WriteAt(data[:head], offset)
-				_, after := f.l.f.WriteAt(data[head+whole:], offset+head+whole)
+				_, before := f.l.file.f.WriteAt(data[:head], offset)
+				_, after := f.l.file.f.WriteAt(data[head+whole:], offset+head+whole)
 				return errors.Join(before, after)
 			}
 			f.direct = false
 		}
 	}
-	_, err := f.l.f.WriteAt(data, offset)
-	startWriteback(f.l.f, offset, int64(len(data)))
+	_, err := f.l.file.f.WriteAt(data, offset)
+	startWriteback(f.l.file.f, offset, int64(len(data)))
 	return err
 }
 

@@ -74,7 +74,7 @@ func TestLandingWritesAndHashesAllThatComes(t *testing.T) {
 			if at < int64(len(content)) {
 				missing = append(missing, span{at, int64(len(content)) - at})
 			}
-			l := newLanding(f, direct, missing, c.there)
+			l := newLanding(&hollow{f: f}, direct, missing, c.there)
 			defer l.close()
 			var spans []span
 			for got := l.next(c.limit); len(got) > 0; got = l.next(c.limit) {
@@ -117,7 +117,7 @@ func TestLandingWritesAndHashesAllThatComes(t *testing.T) {
 func TestLandingKeepsWhatCameOfABrokenSpan(t *testing.T) {
 	f, direct := landFile(t, true)
 	must(t, f.Truncate(1<<20))
-	l := newLanding(f, direct, []span{{0, 1 << 20}}, nil)
+	l := newLanding(&hollow{f: f}, direct, []span{{0, 1 << 20}}, nil)
 	defer l.close()
 	fill := l.filler(l.next(1 << 20)[0])
 	want := bytes.Repeat([]byte{7}, 12_345)

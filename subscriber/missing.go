@@ -73,7 +73,7 @@ func (a *assembly) land(ctx context.Context, k *kin) error {
 	bulk := bytesIn(missing) > fewBytes // of a thin line each request may be short
 	direct := a.s.stage.dir.openDirect(a.it.staged)
 	defer direct.close()
-	l := newLanding(a.f, direct, missing, there)
+	l := newLanding(a.file, direct, missing, there)
 	defer l.close()
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return l.hash(ctx, a) })

@@ -128,7 +128,7 @@ func (s *session) copyWhole(ctx context.Context, v *visit, it *item, ev *bus.Eve
 	if st, err := statFile(src); err != nil || st.size != ev.Content.Size {
 		return false, nil
 	}
-	if err := s.stage.disk.take(ev.Content.Size); err != nil {
+	if err := s.stage.disk.take(min(ev.Content.Size, allocated(src))); err != nil {
 		return false, err
 	}
 	name := s.stage.name()
@@ -149,23 +149,40 @@ func (s *session) copyWhole(ctx context.Context, v *visit, it *item, ev *bus.Eve
 // copyStep is what is copied between two looks at whether to go on.
 const copyStep = 64 << 20
 
-// copyFile copies size bytes. io.Copy uses copy_file_range(2) between two files on
-// Linux, behind a LimitedReader too, and falls back by itself.
+// copyFile copies the first size bytes to a new file, and leaves the holes. io.Copy
+// uses copy_file_range(2) between two files on Linux, behind a LimitedReader too, and
+// falls back by itself; where extents cannot be shared that fills holes.
 func copyFile(ctx context.Context, dst, src *os.File, size int64) error {
-	for left := size; left > 0; {
-		if err := ctx.Err(); err != nil {
-			return err
+	for at := int64(0); at < size; {
+		from, to := dataRun(src, at, size)
+		for _, f := range []*os.File{dst, src} {
+			if _, err := f.Seek(from, io.SeekStart); err != nil {
+				return err
+			}
 		}
-		n, err := io.Copy(dst, &io.LimitedReader{R: src, N: min(left, copyStep)})
-		if err == nil && n == 0 {
-			err = io.ErrUnexpectedEOF
+		for left := to - from; left > 0; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n, err := io.Copy(dst, &io.LimitedReader{R: src, N: min(left, copyStep)})
+			if err == nil && n == 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return err
+			}
+			left -= n
 		}
-		if err != nil {
-			return err
-		}
-		left -= n
+		at = to
 	}
-	return nil
+	st, err := src.Stat()
+	if err == nil && st.Size() < size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	return dst.Truncate(size)
 }
 
 func (s *session) stageCopy(ctx context.Context, name string, src *os.File, ev *bus.Event) error {

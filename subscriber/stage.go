@@ -270,3 +270,10 @@ func (d *disk) take(n int64) error {
 	d.free -= n
 	return nil
 }
+
+// give says that n bytes became free.
+func (d *disk) give(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = min(d.free, math.MaxInt64-n) + n
+}

@@ -10,13 +10,20 @@ import (
 
 // hashTo hashes the file up to end.
 func (a *assembly) hashTo(ctx context.Context, end int64) error {
-	if end <= a.hashed {
-		return nil
+	for a.hashed < end {
+		hole := a.holeFrom(a.hashed)
+		if hole.offset > a.hashed {
+			upTo := min(end, hole.offset)
+			if err := a.whole.AddRange(ctx, a.f, a.hashed, upTo-a.hashed); err != nil {
+				return fmt.Errorf("verifying what is staged: %w", err)
+			}
+			a.hashed = upTo
+			continue
+		}
+		if err := a.hashHole(ctx, min(end, hole.offset+hole.length)); err != nil {
+			return err
+		}
 	}
-	if err := a.whole.AddRange(ctx, a.f, a.hashed, end-a.hashed); err != nil {
-		return fmt.Errorf("verifying what is staged: %w", err)
-	}
-	a.hashed = end
 	return nil
 }
 
@@ -29,17 +36,22 @@ func (a *assembly) right(ctx context.Context) (bool, error) {
 }
 
 // check marks the objects that are right in the staged file, by hashing them, and
-// returns the bytes of those that are not zeroes through and through.
+// returns their bytes; of those that are zeroes it makes holes, and of all the rest.
 func (a *assembly) check(ctx context.Context) (kept int64, err error) {
-	err = objects.Check(ctx, a.f, a.m, nil, func(i int) {
+	a.markZeroes()
+	err = objects.Check(ctx, a.f, a.m, func(i int) bool { return !a.have[i] }, func(i int) {
 		a.mark(i)
 		kept += int64(a.m.Objects[i].Size)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("checking what is staged: %w", err)
 	}
-	_, err = a.markZeroes(true)
-	return kept, err
+	freed, err := a.clear()
+	if err != nil {
+		return 0, err
+	}
+	a.s.stage.disk.give(freed)
+	return kept, nil
 }
 
 // recheck finds out which objects of a file that is not right are, and has the
@@ -48,6 +60,7 @@ func (a *assembly) recheck(ctx context.Context) (wrong int, err error) {
 	a.hashed = 0
 	a.whole.Reset()
 	clear(a.have)
+	a.holes = a.holes[:0]
 	a.it.done.Store(0)
 	if _, err := a.check(ctx); err != nil {
 		return 0, err
