@@ -32,7 +32,7 @@ func TestProcessorTimeIsThatOfTheFamily(t *testing.T) {
 }
 
 func TestMemoryPeak(t *testing.T) {
-	if got := memoryPeak("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n"); got != 2<<20 {
+	if got := memoryField("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n", "VmHWM:"); got != 2<<20 {
 		t.Errorf("%d bytes, want 2 MiB", got)
 	}
 }

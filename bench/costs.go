@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waptsync/bench/table"
+	"waptsync/bench/tree"
 )
 
 var sides = []string{"main", "remote"}
@@ -51,6 +52,30 @@ func (s *scene) memory() []table.Figure {
 		}
 	}
 	return f
+}
+
+// memoryNow is what both sides have resident now.
+func (s *scene) memoryNow() []table.Figure {
+	var f []table.Figure
+	for _, side := range sides {
+		if p := s.procs[side]; p != nil && p.running() {
+			f = append(f, table.Figure{Name: side + "_rested_MB", Value: mega(p.resident())})
+		}
+	}
+	return f
+}
+
+// disk is what the files of both sides take.
+func (s *scene) disk() ([]table.Figure, error) {
+	var f []table.Figure
+	for i, folder := range []string{s.src, s.dst} {
+		n, err := tree.Disk(folder)
+		if err != nil {
+			return nil, err
+		}
+		f = append(f, table.Figure{Name: sides[i] + "_disk_MB", Value: mega(n)})
+	}
+	return f, nil
 }
 
 // idle is the part of a core that each side takes while nothing happens.

@@ -107,14 +107,20 @@ func (p *process) sample() {
 	if !p.running() {
 		return
 	}
-	var sum int64
+	p.peak = max(p.peak, p.memory("VmHWM:"))
+}
+
+// resident is the memory that the process and its children have now.
+func (p *process) resident() int64 { return p.memory("VmRSS:") }
+
+func (p *process) memory(field string) (sum int64) {
 	for _, pid := range family(p.cmd.Process.Pid) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err == nil {
-			sum += memoryPeak(string(status))
+			sum += memoryField(string(status), field)
 		}
 	}
-	p.peak = max(p.peak, sum)
+	return sum
 }
 
 // family is the process and all below it.
@@ -156,10 +162,10 @@ func processorTime(stat string) float64 {
 	return float64(ticks) / clockTicks
 }
 
-// memoryPeak reads proc_pid_status(5): bytes.
-func memoryPeak(status string) int64 {
+// memoryField reads proc_pid_status(5): bytes.
+func memoryField(status, field string) int64 {
 	for line := range strings.Lines(status) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(line, field); ok {
 			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
 			return kib << 10
 		}

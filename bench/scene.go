@@ -34,6 +34,7 @@ type scene struct {
 	procs    map[string]*process
 	copies   []*mirror // of dst; further ones of workloads with many remotes
 	source   map[string]*tree.Digests
+	sparse   bool // its files have holes
 }
 
 // mirror is a folder that shall become equal to the source.

@@ -98,9 +98,13 @@ func (r rsync) startNext(_ context.Context, number int, folder string) error {
 
 func (r rsync) pull(as, folder string) error {
 	var pulls []string
+	sparse := ""
+	if r.sparse {
+		sparse = "--sparse "
+	}
 	for _, share := range shares {
-		pulls = append(pulls, fmt.Sprintf("rsync -a --delete --delete-delay --fuzzy 'rsync://%s:%s/%s/' '%s/'",
-			r.pair.Main.IP, rsyncPort, share, filepath.Join(folder, share)))
+		pulls = append(pulls, fmt.Sprintf("rsync -a --delete --delete-delay --fuzzy %s'rsync://%s:%s/%s/' '%s/'",
+			sparse, r.pair.Main.IP, rsyncPort, share, filepath.Join(folder, share)))
 	}
 	return r.start(r.pair.Remote, as, "sh", "-c", strings.Join(pulls, " && "))
 }

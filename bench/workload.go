@@ -36,7 +36,7 @@ var workloads = []workload{
 	{name: "scale", about: "10,000, 100,000 and 1,000,000 small files: first copy, restart, one change, memory", run: scale, wants: scales},
 	{name: "rewrite", about: "200,000 host packages rewritten in one go", run: rewrite, wants: scales},
 	{name: "huge", about: "one file of 10 GB, mostly holes", run: huge, wants: scales},
-	{name: "share", about: "a share of 100 GB in files of 1 GB, mostly holes; only when named", run: share, wants: scales, long: true},
+	{name: "share", about: "a share of 100 GB in files of 5 GB, mostly holes; only when named", run: share, wants: scales, long: true},
 }
 
 // follows are systems that see a change by themselves.

@@ -79,6 +79,28 @@ func List(folder string) (Tree, time.Time, error) {
 	return t, newest, err
 }
 
+// Disk is how many bytes of disk all below the folder takes, also what systems keep
+// for themselves.
+func Disk(folder string) (sum int64, err error) {
+	err = filepath.WalkDir(folder, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		i, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if s, ok := i.Sys().(*syscall.Stat_t); ok {
+			sum += s.Blocks * 512
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("looking what disk a tree takes: %w", err)
+	}
+	return sum, nil
+}
+
 // Changed is the change time of one path: of a file that was made under another
 // name, the time of its renaming.
 func Changed(path string) (time.Time, error) {

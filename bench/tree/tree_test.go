@@ -144,6 +144,9 @@ func TestSparseCostsLittleDisk(t *testing.T) {
 	if err != nil || i.Size() != 250<<20 {
 		t.Errorf("size %d, %v", i.Size(), err)
 	}
+	if n, err := Disk(filepath.Dir(p)); err != nil || n < 3<<20 || n > 4<<20 {
+		t.Errorf("it takes %d bytes of disk, %v", n, err)
+	}
 }
 
 func write(t *testing.T, p, text string) {
