@@ -132,7 +132,7 @@ func (a *assembly) prepare(ctx context.Context) error {
 	}
 	if a.file.blank = st.size == 0; a.file.blank {
 		a.markZeroes()
-	} else if err := a.resume(ctx); err != nil {
+	} else if err := a.resume(ctx, st.size); err != nil {
 		return err
 	}
 	var lacking []span
@@ -145,7 +145,7 @@ func (a *assembly) prepare(ctx context.Context) error {
 	if err := a.s.stage.disk.take(bytes); err != nil {
 		return err
 	}
-	if st.size != a.m.Size {
+	if st.size == 0 {
 		if err := a.f.Truncate(a.m.Size); err != nil {
 			return fmt.Errorf("staging: %w", err)
 		}
@@ -158,7 +158,12 @@ func (a *assembly) prepare(ctx context.Context) error {
 }
 
 // resume keeps what is right of an interrupted transfer, and the room that it takes.
-func (a *assembly) resume(ctx context.Context) error {
+func (a *assembly) resume(ctx context.Context, size int64) error {
+	if size != a.m.Size {
+		if err := a.f.Truncate(a.m.Size); err != nil {
+			return fmt.Errorf("staging: %w", err)
+		}
+	}
 	kept, err := a.check(ctx)
 	if kept > 0 {
 		a.s.r.log.Debug().Str("path", a.ev.Path).Int64("bytes", kept).Msg("going on where the transfer stood")

@@ -120,8 +120,8 @@ func TestFilesKeepTheirHoles(t *testing.T) {
 
 // What a stage file of that name has from before must not show in a hole.
 func TestHolesAreMadeInAFileThatHasOtherBytes(t *testing.T) {
-	for name, params := range map[string]*objects.Params{"objects that are zeroes": nil, "objects with zeroes in them": largeObjects} {
-		t.Run(name, func(t *testing.T) {
+	for longer, params := range map[int]*objects.Params{4096: nil, -4096: nil, 0: largeObjects} {
+		t.Run(sprint("%+d bytes, %v", longer, params), func(t *testing.T) {
 			m := startMain(t)
 			m.files.params = params
 			m.put("first", []byte("first"))
@@ -134,7 +134,7 @@ func TestHolesAreMadeInAFileThatHasOtherBytes(t *testing.T) {
 			m.writeSparse("disk.img", size, islands)
 			m.publish("disk.img")
 			part := filepath.Join(r.dir, hidden, stageName, partName(m.event("disk.img").Content.Digest))
-			garbage := bytes.Repeat([]byte{0xa5}, size+4096)
+			garbage := bytes.Repeat([]byte{0xa5}, size+longer)
 			copy(garbage[:20<<20], m.read("disk.img")) // some of it is right
 			must(t, os.WriteFile(part, garbage, 0o600))
 			r.start()
@@ -183,6 +183,47 @@ func TestZeroesAreWrittenWhereNoHoleCanBeMade(t *testing.T) {
 				t.Errorf("%d bytes on the disk", allocated(f))
 			}
 		})
+	}
+}
+
+// Where no hole can be made only what reads as zeroes counts as such.
+func TestObjectsThatShouldBeZeroesAreLookedAtWhereNoHoleCanBeMade(t *testing.T) {
+	content := make([]byte, 2<<20)
+	copy(content[1<<20:], random(200_000))
+	m, err := objects.Describe(t.Context(), bytes.NewReader(content), int64(len(content)), objects.ParamsFor(int64(len(content)), false), objects.DescribeOptions{})
+	must(t, err)
+	f, _ := landFile(t, false)
+	staged := bytes.Clone(content)
+	staged[100_000], staged[1_900_000] = 1, 1
+	_, err = f.WriteAt(staged, 0)
+	must(t, err)
+	a := &assembly{it: &item{}, m: m, f: f, file: &hollow{f: f}, have: make([]bool, len(m.Objects)), offsets: make([]int64, len(m.Objects))}
+	a.file.never.Store(true)
+	for i := range m.Objects[1:] {
+		a.offsets[i+1] = a.offsets[i] + int64(m.Objects[i].Size)
+	}
+	a.markZeroes()
+	_, err = a.clear()
+	must(t, err)
+	kept := 0
+	for i, o := range m.Objects {
+		at := a.offsets[i]
+		zero := objects.IsZero(content[at : at+int64(o.Size)])
+		right := objects.IsZero(staged[at : at+int64(o.Size)])
+		if a.have[i] && !right || zero && right && !a.have[i] && o.Size == m.Params.Max {
+			t.Errorf("object %d at %d: %v", i, at, a.have[i])
+		}
+		if a.have[i] {
+			kept++
+		}
+	}
+	if done := a.it.done.Load(); kept < 20 || done != int64(kept)*int64(m.Params.Max) || a.file.blank {
+		t.Errorf("%d objects of %d bytes are kept", kept, done)
+	}
+	for _, hole := range a.holes {
+		if !objects.IsZero(staged[hole.offset : hole.offset+hole.length]) {
+			t.Errorf("a hole at %d", hole.offset)
+		}
 	}
 }
 

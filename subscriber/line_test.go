@@ -241,7 +241,8 @@ func TestSharesTakeTurns(t *testing.T) {
 // portionBus answers as a main that is busy at each second request.
 type portionBus struct {
 	Bus
-	asked int
+	asked  int
+	zeroes bool // of all that comes only the number is sent
 }
 
 func (b *portionBus) Fetch(_ context.Context, _ string, items []bus.Item, sink func(bus.Piece) error) ([]error, error) {
@@ -259,13 +260,30 @@ func (b *portionBus) Fetch(_ context.Context, _ string, items []bus.Item, sink f
 		}
 		for done := int64(0); done < it.Length; {
 			n := min(it.Length-done, bus.MaxPiece)
-			if err := sink(bus.Piece{Item: i, Offset: it.Offset + done, Data: make([]byte, n)}); err != nil {
+			if err := sink(bus.Piece{Item: i, Offset: it.Offset + done, Data: make([]byte, n), Zeroes: b.zeroes}); err != nil {
 				return errs, err
 			}
 			done += n
 		}
 	}
 	return errs, nil
+}
+
+// A rule counts what was sent.
+func TestZeroesThatWereNotSentTakeNothingOfALine(t *testing.T) {
+	m := &metered{Bus: &portionBus{zeroes: true}, line: limited(t, "2 Mbit/s")}
+	began, came := time.Now(), 0
+	errs, err := m.Fetch(context.Background(), testShare, []bus.Item{{Path: "a", Length: 3 << 20}}, func(p bus.Piece) error {
+		came += len(p.Data)
+		return nil
+	})
+	must(t, err)
+	if errs[0] != nil || came != 3<<20 {
+		t.Errorf("%d bytes came, %v", came, errs[0])
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %v, and 3 MiB that are sent 12 s", took)
+	}
 }
 
 func TestPortionsGiveWhatWasAskedFor(t *testing.T) {
