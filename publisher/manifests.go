@@ -4,13 +4,12 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"waptsync/boltfile"
 	"waptsync/objects"
 )
 
@@ -88,11 +87,9 @@ const (
 
 // BoltManifests is a [ManifestStore] in a bbolt file. What was put last is kept in
 // memory for a moment, so that one sync does for many: a kill may lose that, which
-// costs a later read of the files. The syncs themselves cannot be spared. What a
-// power cut leaves of a file without them makes bbolt panic when it is opened, in a
-// goroutine of its own, which nobody can recover from.
+// costs a later read of the files, as does a file that the disk damaged.
 type BoltManifests struct {
-	db *bbolt.DB
+	db *boltfile.File
 
 	flushing sync.Mutex // one at a time
 
@@ -105,14 +102,12 @@ type BoltManifests struct {
 
 var manifestBucket = []byte("manifests")
 
-// OpenManifests opens the store in file, or makes it.
+// OpenManifests opens the store in file, or makes it; one that the disk damaged is
+// moved aside.
 func OpenManifests(file string) (*BoltManifests, error) {
-	db, err := openBolt(file)
-	if err != nil && !errors.Is(err, bolterrors.ErrTimeout) {
-		if err := os.Remove(file); err != nil {
-			return nil, fmt.Errorf("making the manifest store anew: %w", err)
-		}
-		db, err = openBolt(file)
+	db, err := openManifests(file)
+	if errors.Is(err, boltfile.ErrDamaged) {
+		db, err = openManifests(file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the manifest store %s: %w", file, err)
@@ -120,16 +115,9 @@ func OpenManifests(file string) (*BoltManifests, error) {
 	return &BoltManifests{db: db}, nil
 }
 
-func openBolt(file string) (db *bbolt.DB, err error) {
-	defer func() {
-		// bbolt panics on some damaged pages.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("damaged: %v", r)
-		}
-	}()
-	db, err = bbolt.Open(file, 0o600, &bbolt.Options{
-		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: 5 * time.Second,
-	})
+func openManifests(file string) (*boltfile.File, error) {
+	// With the list of free pages in the file, bbolt reads the others by need.
+	db, err := boltfile.Open(file, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: 5 * time.Second})
 	if err != nil {
 		return nil, err
 	}

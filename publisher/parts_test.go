@@ -164,7 +164,7 @@ func TestManifestsAreStoredSoon(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "manifests.db")
 	m, err := OpenManifests(file)
 	must(t, err)
-	if m.db.NoSync {
+	if m.db.DB().NoSync {
 		t.Error("the file is written without syncs")
 	}
 	large := make([]byte, manifestUnstored)

@@ -75,7 +75,7 @@ func BenchmarkStoringABatch(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		sh := openTestState(b)
-		sh.db.NoSync = true
+		sh.db.DB().NoSync = true
 		s := &session{r: &Replica{state: sh}}
 		b.StartTimer()
 		const files, size = 20_000, 2500

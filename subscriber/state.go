@@ -7,17 +7,19 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"waptsync/boltfile"
 	"waptsync/objects"
 )
 
 // State is what a remote knows of its shares across restarts: one file for all
-// of them. Losing it costs a re-hash of what is on disk, never a wrong tree.
-type State struct{ db *bbolt.DB }
+// of them. Losing it costs a re-hash of what is on disk, never a wrong tree. So one
+// that the disk damaged is moved aside, to a name that ends in ".damaged".
+type State struct{ db *boltfile.File }
 
 // OpenState opens the state file, or makes it (mode 0600). It fails when another
 // process has it open for longer than a few seconds.
 func OpenState(path string) (*State, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	db, err := boltfile.Open(path, 0o600, &bbolt.Options{
 		Timeout:      5 * time.Second, // a predecessor that is just stopping
 		FreelistType: bbolt.FreelistMapType,
 	})
@@ -29,6 +31,14 @@ func OpenState(path string) (*State, error) {
 
 // Close waits for transactions and closes the file.
 func (s *State) Close() error { return s.db.Close() }
+
+// Replaced is why the state that was there was moved aside when this was opened, or
+// nil.
+func (s *State) Replaced() error { return s.db.Replaced() }
+
+// Damaged is closed when the state turns out to be damaged. Nothing can be recorded
+// any more then; the next OpenState begins a new one.
+func (s *State) Damaged() <-chan struct{} { return s.db.Damaged() }
 
 // A share's buckets.
 var (
@@ -51,7 +61,7 @@ var (
 
 // shareState is one share's part of the state.
 type shareState struct {
-	db   *bbolt.DB
+	db   *boltfile.File
 	name []byte
 }
 

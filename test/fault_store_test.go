@@ -85,7 +85,9 @@ func TestLostStates(t *testing.T) {
 		hot bool
 		// store, state: what is lost.
 		store, manifests, state bool
-		remoteOff               bool
+		// damaged: what is lost of manifests and state is there and cannot be read.
+		damaged   bool
+		remoteOff bool
 	}{
 		{name: "store deleted, remote on", store: true},
 		{name: "store deleted, remote off", store: true, remoteOff: true},
@@ -95,6 +97,7 @@ func TestLostStates(t *testing.T) {
 		{name: "store rolled back to a copy of a running one", store: true, copied: true, hot: true},
 		{name: "remote's state deleted", state: true, remoteOff: true},
 		{name: "store and remote's state deleted", store: true, state: true, remoteOff: true},
+		{name: "remote's state and the main's manifests damaged", manifests: true, state: true, damaged: true, remoteOff: true},
 		{name: "store rolled back, remote's state deleted", store: true, copied: true, state: true, remoteOff: true},
 	}
 	if !long() { // some of them, others each time
@@ -134,11 +137,23 @@ func TestLostStates(t *testing.T) {
 				if c.copied {
 					check(t, os.Rename(backup, store(s)))
 				}
+				lose := func(name string) {
+					check(t, os.RemoveAll(name))
+				}
+				if c.damaged {
+					lose = func(name string) {
+						fi, err := os.Stat(name)
+						check(t, err)
+						write(t, s.rng.data(int(fi.Size())), name)
+					}
+				}
 				if c.manifests {
-					check(t, os.RemoveAll(filepath.Join(s.m.data, "manifests")))
+					for _, name := range files(t, filepath.Join(s.m.data, "manifests")) {
+						lose(name)
+					}
 				}
 				if c.state {
-					check(t, os.Remove(filepath.Join(s.r.data, "state.db")))
+					lose(filepath.Join(s.r.data, "state.db"))
 				}
 				s.made = 0
 				s.change()

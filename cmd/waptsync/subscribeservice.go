@@ -64,6 +64,9 @@ func startSubscribe(ctx context.Context, c *SubscribeConfig, data *dataDir, vers
 	if s.state, err = subscriber.OpenState(data.join("state.db")); err != nil {
 		return nil, err
 	}
+	if why := s.state.Replaced(); why != nil {
+		log.Error().Err(why).Msg("the state could not be read and was moved aside: all folders are compared with the main")
+	}
 	if s.line, err = openLine(data, c.Bandwidth.Rule, log); err != nil {
 		return nil, err
 	}
@@ -127,12 +130,23 @@ func (s *subscribeService) Run(ctx context.Context) error {
 		defer close(reported)
 		s.reportAll(ctx)
 	}()
-	err := runAll(ctx, s.shares)
-	cancel()
-	<-reported
-	s.working.Wait()
-	return err
+	done := make(chan error, 1)
+	go func() { done <- runAll(ctx, s.shares) }()
+	select {
+	case err := <-done:
+		cancel()
+		<-reported
+		s.working.Wait()
+		return err
+	case <-s.state.Damaged():
+		// Who waits for a transaction may wait for ever.
+		return errStateDamaged
+	}
 }
+
+// errStateDamaged ends the service: a state is begun when it starts.
+var errStateDamaged = withHint(errors.New("the disk damaged the state, which was moved aside"),
+	"start the service again, as systemd does: it begins a new state and compares all folders with the main")
 
 // stuck says what has not gone on for longer than limit.
 func (s *subscribeService) stuck(limit time.Duration) error {
