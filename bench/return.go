@@ -111,7 +111,7 @@ func (s *scene) restart(ctx context.Context) (time.Duration, error) {
 	return there.Sub(begin), err
 }
 
-// idle: nothing happens.
+// idle: nothing happens, and what follows work, as giving memory back, is over.
 func idle(ctx context.Context, t *trial) error {
 	s, err := t.open(0, t.count(50_000))
 	if err != nil {
@@ -121,10 +121,10 @@ func idle(ctx context.Context, t *trial) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	if err := s.rest(ctx, 5*time.Second); err != nil {
+	if err := s.rest(ctx, 30*time.Second); err != nil {
 		return err
 	}
-	f, err := s.idle(ctx, 10*time.Second)
+	f, err := s.idle(ctx, 30*time.Second)
 	if err != nil {
 		return err
 	}

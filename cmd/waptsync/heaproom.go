@@ -15,7 +15,7 @@ const (
 	// heapRoom is what a small heap may grow by all the same. It begins with
 	// nothing, and a start would collect dozens of times for what it keeps anyway:
 	// a third of its processor time.
-	heapRoom = 16 << 20
+	heapRoom = 12 << 20
 )
 
 // growth is collectAt, or more for a heap of so many bytes in use that is small.

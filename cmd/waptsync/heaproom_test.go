@@ -9,7 +9,7 @@ func TestGrowthLeavesRoomToSmallHeapsOnly(t *testing.T) {
 		want int
 	}{
 		{"nothing yet", 0, 400},
-		{"a start", 8 << 20, 200},
+		{"a start", 6 << 20, 200},
 		{"as much as the room", heapRoom, 100},
 		{"a large tree", 1 << 30, collectAt},
 	} {
