@@ -133,7 +133,7 @@ func TestDamagedPages(t *testing.T) {
 	must(t, err)
 	page := os.Getpagesize()
 	found := 0
-	for i := range 100 {
+	for i := range 40 {
 		damaged := bytes.Clone(content)
 		for range 1 + random.IntN(3) {
 			at := page * (2 + random.IntN(len(content)/page-2))
@@ -177,8 +177,8 @@ func TestDamagedPages(t *testing.T) {
 		must(t, readAll(f))
 		must(t, f.Close())
 	}
-	t.Logf("found in %d of 100", found)
-	if found < 15 {
+	t.Logf("found in %d of 40", found)
+	if found < 10 {
 		t.Error("hardly any damage was found")
 	}
 }

@@ -15,12 +15,13 @@ func TestArrowsPointDownOnly(t *testing.T) {
 	}
 	allowed := map[string][]string{
 		"waptsync/alive":               {},
+		"waptsync/boltfile":            {},
 		"waptsync/objects":             {},
 		"waptsync/index":               {},
 		"waptsync/bandwidth":           {},
 		"waptsync/bus":                 {"waptsync/objects", "waptsync/bandwidth"},
-		"waptsync/publisher":           {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index"},
-		"waptsync/subscriber":          {"waptsync/alive", "waptsync/bus", "waptsync/objects", "waptsync/index", "waptsync/bandwidth"},
+		"waptsync/publisher":           {"waptsync/alive", "waptsync/boltfile", "waptsync/bus", "waptsync/objects", "waptsync/index"},
+		"waptsync/subscriber":          {"waptsync/alive", "waptsync/boltfile", "waptsync/bus", "waptsync/objects", "waptsync/index", "waptsync/bandwidth"},
 		"waptsync/console":             {},
 		"waptsync/cmd/waptsync/sample": {},
 	}
