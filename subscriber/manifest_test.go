@@ -55,7 +55,7 @@ func (b *tally) since() (came int64, bases []int) {
 
 // Contents are the same in each run, and so are their cuts.
 func TestNextVersionsManifestComesAsADelta(t *testing.T) {
-	const size = 12 << 20
+	const size = 6 << 20
 	old := seeded(1, size)
 	next := slices.Concat(seeded(2, 12_345), old[:size/2], seeded(3, size/10), old[size/2:])
 	other := seeded(4, size)
