@@ -21,8 +21,8 @@ const fetchInFlight = 8 << 20
 
 // A fetch of at most quickBytes goes by the connection of the events, unless it is
 // a piece of more, and as long as quickInFlight are not under way there, so that a
-// host package never waits behind the pieces of a large file either. On a link of 1 Mbit/s events may wait
-// for two seconds then.
+// host package never waits behind the pieces of a large file either. On a link of
+// 1 Mbit/s events may wait for two seconds then.
 const (
 	quickBytes    = 128 << 10
 	quickInFlight = 256 << 10
@@ -48,13 +48,11 @@ type ClientOptions struct {
 // contents, one for bulk bytes, or some, so that they never wait behind a large
 // file. Its methods may be called concurrently.
 type Client struct {
-	options    ClientOptions
-	membership *Membership
-	log        zerolog.Logger
-	events     *link
-	bulk       *link
-	inFlight   *semaphore.Weighted // content bytes on the bulk connection
-	quick      *semaphore.Weighted // and on that of the events
+	options  ClientOptions
+	events   *link
+	bulk     *link
+	inFlight *semaphore.Weighted // content bytes on the bulk connection
+	quick    *semaphore.Weighted // and on that of the events
 
 	mu        sync.Mutex
 	far       []*link   // more for bulk bytes, if the main is far away
@@ -76,13 +74,11 @@ func Connect(ctx context.Context, o ClientOptions) (*Client, error) {
 		return nil, fmt.Errorf("connecting to the main: membership: %w", err)
 	}
 	c := &Client{
-		options:    o,
-		membership: o.Membership,
-		log:        o.Log,
-		inFlight:   semaphore.NewWeighted(fetchInFlight),
-		quick:      semaphore.NewWeighted(quickInFlight),
-		changes:    make(chan struct{}),
-		feeds:      map[string]*Feed{},
+		options:  o,
+		inFlight: semaphore.NewWeighted(fetchInFlight),
+		quick:    semaphore.NewWeighted(quickInFlight),
+		changes:  make(chan struct{}),
+		feeds:    map[string]*Feed{},
 	}
 	events, err := newLink(&o, "events", eventsPing, eventsPings, c.eventsChanged)
 	if err != nil {
@@ -176,7 +172,7 @@ func (c *Client) Hello(ctx context.Context, share string, p Position) (Welcome, 
 		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
 	}
 	var answer helloAnswer
-	if err := c.request(ctx, helloPrefix+"."+share+"."+c.membership.Name, share, request, &answer); err != nil {
+	if err := c.request(ctx, helloPrefix+"."+share+"."+c.options.Membership.Name, share, request, &answer); err != nil {
 		return Welcome{}, fmt.Errorf("saying hello for %s: %w", share, err)
 	}
 	if answer.Error != "" || answer.Welcome == nil {
@@ -201,7 +197,7 @@ func (c *Client) Consult(ctx context.Context, r *Report) (Wish, error) {
 		return Wish{}, fmt.Errorf("reporting: %d bytes: at most %d", len(b), maxReportBytes)
 	}
 	var answer reportAnswer
-	if err := c.request(ctx, reportPrefix+"."+c.membership.Name, "", b, &answer); err != nil {
+	if err := c.request(ctx, reportPrefix+"."+c.options.Membership.Name, "", b, &answer); err != nil {
 		return Wish{}, fmt.Errorf("reporting: %w", err)
 	}
 	if answer.Error != "" {
@@ -229,7 +225,7 @@ func (c *Client) request(ctx context.Context, subject, share string, data []byte
 	go func() {
 		select {
 		case <-denied:
-			refuse(&NotAllowedError{Subject: subject, Share: share, Remote: c.membership.Name})
+			refuse(&NotAllowedError{Subject: subject, Share: share, Remote: c.options.Membership.Name})
 		case <-ctx.Done():
 		}
 	}()

@@ -29,8 +29,8 @@ var ErrInterrupted = errors.New("the answer was interrupted")
 
 // Fetch asks the main for items of at most MaxFetchBytes together and calls
 // sink for each piece, of at most MaxPiece bytes and in order within an item, from
-// the caller's goroutine. errs has an entry an item, nil where all its bytes came; where it is not,
-// bytes that sink got of the item are not to be trusted. err is
+// the caller's goroutine. errs has an entry an item, nil where all its bytes came;
+// where it is not, bytes that sink got of the item are not to be trusted. err is
 // ErrNotConnected, ErrInterrupted, ctx's or sink's, wrapped, and then items
 // whose bytes all came before it still have no entry in errs other than err.
 // It may be called concurrently; the client bounds what is in flight.
@@ -115,7 +115,7 @@ func (c *Client) fetch(ctx context.Context, share string, items []Item, r *fetch
 	l, done, err := c.way(ctx, weight, bulk)
 	if err == nil {
 		defer done()
-		err = c.exchange(ctx, l, share, fetchPrefix+"."+share+"."+c.membership.Name, func(n nonce) []byte {
+		err = c.exchange(ctx, l, share, fetchPrefix+"."+share+"."+c.options.Membership.Name, func(n nonce) []byte {
 			f.nonce, r.nonce = n, n
 			return r.append(nil)
 		}, func(m *answer) (bool, error) {
@@ -185,7 +185,7 @@ func (c *Client) exchange(ctx context.Context, l *link, share, subject string, r
 		case <-down:
 			return fmt.Errorf("%w: %w: the connection broke", ErrInterrupted, ErrNotConnected)
 		case <-denied:
-			return &NotAllowedError{Subject: subject, Share: share, Remote: c.membership.Name}
+			return &NotAllowedError{Subject: subject, Share: share, Remote: c.options.Membership.Name}
 		case <-silence.C:
 			if waited := time.Since(last); waited > answerPatience {
 				return fmt.Errorf("%w: nothing came for %s", ErrInterrupted, waited.Round(time.Second))

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"context"
 	"fmt"
 	"time"
 )
@@ -50,17 +49,10 @@ func (c *Client) measureTurn() {
 	for i := range farLinks {
 		l, err := newLink(&c.options, fmt.Sprint("bulk", i+2), bulkPing, bulkPings, func() {})
 		if err != nil {
-			c.log.Warn().Err(err).Msg("no further connection for a line with long turns")
+			c.options.Log.Warn().Err(err).Msg("no further connection for a line with long turns")
 			return
 		}
 		c.far = append(c.far, l)
 	}
-	c.log.Debug().Dur("round_trip", turn).Msg("further connections fill a line with long turns")
-}
-
-// look has a connection show life once that of the events is gone.
-func (l *link) look() {
-	if up, _, _ := l.state(); up {
-		go l.probe(context.Background(), bulkProbe)
-	}
+	c.options.Log.Debug().Dur("round_trip", turn).Msg("further connections fill a line with long turns")
 }

@@ -60,7 +60,7 @@ func (c *Client) Feed(ctx context.Context, share string) (*Feed, error) {
 	}
 	c.nextFeed++
 	p, err := newPuller(c.events.conn,
-		apiPrefix+".CONSUMER.MSG.NEXT."+eventsStream(share)+"."+c.membership.Name,
+		apiPrefix+".CONSUMER.MSG.NEXT."+eventsStream(share)+"."+c.options.Membership.Name,
 		c.events.inbox+".feed."+strconv.Itoa(c.nextFeed), feedBatch, feedBytes)
 	if err != nil {
 		return nil, fmt.Errorf("opening the feed of %s: %w: %w", share, ErrFeedLost, err)

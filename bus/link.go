@@ -170,6 +170,13 @@ func (l *link) probe(ctx context.Context, d time.Duration) error {
 	return fmt.Errorf("%w: no sign of life for %s: %w", ErrNotConnected, d, err)
 }
 
+// look has a connection show life once that of the events is gone.
+func (l *link) look() {
+	if up, _, _ := l.state(); up {
+		go l.probe(context.Background(), bulkProbe)
+	}
+}
+
 // retryDelay grows with the attempts, and is spread so that a thousand remotes
 // do not come back to a restarted main in the same moment.
 func retryDelay(attempts int) time.Duration {

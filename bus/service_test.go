@@ -141,7 +141,7 @@ func TestAnAnswerGoesBackToWhoAskedOnly(t *testing.T) {
 		"ws.hello.wapt.colmar": []byte("{}"),
 		"ws.report.colmar":     []byte("{}"),
 	} {
-		for _, reply := range []string{foreign, "_R.x", "_R." + c.membership.Inbox, "ev.wapt.x", "$JS.API.STREAM.PURGE.EVENTS_wapt"} {
+		for _, reply := range []string{foreign, "_R.x", "_R." + c.options.Membership.Inbox, "ev.wapt.x", "$JS.API.STREAM.PURGE.EVENTS_wapt"} {
 			must(t, c.bulk.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: data}))
 		}
 		must(t, c.bulk.conn.Publish(subject, data)) // nobody to answer
