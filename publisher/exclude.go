@@ -7,26 +7,37 @@ import (
 	"strings"
 )
 
+// namePattern is a pattern of names, and how all names that match it begin and end:
+// a scan asks for each name, and a regular expression costs as much as its lstat.
+type namePattern struct {
+	begins, ends string
+	pattern      *regexp.Regexp
+}
+
+func (p *namePattern) match(name string) bool {
+	return strings.HasPrefix(name, p.begins) && strings.HasSuffix(name, p.ends) && p.pattern.MatchString(name)
+}
+
 // Temporary names that WAPT and common writers put beside their target and
 // rename away. They are matched against the base name of files; a directory may
 // well be called "waptserver".
-var temporaryNames = []*regexp.Regexp{
+var temporaryNames = []namePattern{
 	// WAPT's uploads: tempfile.mktemp with the prefix "wapt" and no extension.
-	regexp.MustCompile(`^wapt[A-Za-z0-9_]{6,8}$`),
+	{"wapt", "", regexp.MustCompile(`^wapt[A-Za-z0-9_]{6,8}$`)},
 	// WAPT's index before it is moved onto Packages.
-	regexp.MustCompile(`^Packages\.[0-9]{14}$`),
+	{"Packages.", "", regexp.MustCompile(`^Packages\.[0-9]{14}$`)},
 	// WAPT's agent installer, before werkzeug strips the dot.
-	regexp.MustCompile(`^\.waptagent\.exe$`),
+	{".waptagent.exe", "", regexp.MustCompile(`^\.waptagent\.exe$`)},
 	// vim, emacs, and the backups of many editors.
-	regexp.MustCompile(`^\..*\.sw[a-z]$`),
-	regexp.MustCompile(`^\.#`),
-	regexp.MustCompile(`~$`),
+	{".", "", regexp.MustCompile(`^\..*\.sw[a-z]$`)},
+	{".#", "", regexp.MustCompile(`^\.#`)},
+	{"", "~", regexp.MustCompile(`~$`)},
 	// Syncthing.
-	regexp.MustCompile(`^(\.syncthing\.|~syncthing~).*\.tmp$`),
+	{"", ".tmp", regexp.MustCompile(`^(\.syncthing\.|~syncthing~).*\.tmp$`)},
 	// Downloads and WinSCP.
-	regexp.MustCompile(`\.(part|filepart)$`),
+	{"", "part", regexp.MustCompile(`\.(part|filepart)$`)},
 	// Files deleted while open, on NFS and FUSE.
-	regexp.MustCompile(`^\.(nfs[0-9a-f]{8,}|fuse_hidden[0-9a-f]+)$`),
+	{".", "", regexp.MustCompile(`^\.(nfs[0-9a-f]{8,}|fuse_hidden[0-9a-f]+)$`)},
 }
 
 // rsyncName is rsync's ".name.XXXXXX". Six lower-case letters alone do not
@@ -105,14 +116,13 @@ func (x *Excludes) MatchAbove(p string) bool {
 }
 
 func temporary(name string) bool {
-	// A scan asks for each name, and the patterns cost as much as its lstat.
-	if name == "" || !strings.ContainsRune(".~wP", rune(name[0])) && !strings.HasSuffix(name, "~") && !strings.HasSuffix(name, "part") {
-		return false
-	}
-	for _, r := range temporaryNames {
-		if r.MatchString(name) {
+	for i := range temporaryNames {
+		if temporaryNames[i].match(name) {
 			return true
 		}
+	}
+	if !strings.HasPrefix(name, ".") {
+		return false
 	}
 	m := rsyncName.FindStringSubmatch(name)
 	return m != nil && strings.ContainsAny(m[1], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
