@@ -206,10 +206,7 @@ func (a *assembler) take(b *block) error {
 // zeroID names an object of so many zeroes.
 func (a *assembler) zeroID(size int) ID {
 	if a.zeroes.Size != uint32(size) {
-		h := NewHasher()
-		defer h.Release()
-		h.AddZeroes(int64(size))
-		a.zeroes = Object{ID: h.Sum(), Size: uint32(size)}
+		a.zeroes = Object{ID: SumZeroes(int64(size)), Size: uint32(size)}
 	}
 	return a.zeroes.ID
 }

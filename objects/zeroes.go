@@ -8,6 +8,14 @@ const zeroStep = 1 << 10
 // zeroBlock is never written to.
 var zeroBlock [64 << 10]byte
 
+// SumZeroes returns the ID of n zeroes.
+func SumZeroes(n int64) ID {
+	h := NewHasher()
+	defer h.Release()
+	h.AddZeroes(n)
+	return h.Sum()
+}
+
 // ZeroesAt says how many bytes at the beginning and at the end of b are zero, in
 // steps of 1 KiB; both are len(b) where all are. Of bytes that are no zeroes it
 // looks at the first and the last only.

@@ -136,13 +136,12 @@ func (a *assembly) prepare(ctx context.Context) error {
 		return err
 	}
 	var lacking []span
-	bytes := int64(0)
 	for i, o := range a.m.Objects {
 		if !a.have[i] {
-			lacking, bytes = extend(lacking, a.offsets[i], int64(o.Size)), bytes+int64(o.Size)
+			lacking = extend(lacking, a.offsets[i], int64(o.Size))
 		}
 	}
-	if err := a.s.stage.disk.take(bytes); err != nil {
+	if err := a.s.stage.disk.take(bytesIn(lacking)); err != nil {
 		return err
 	}
 	if st.size == 0 {

@@ -104,10 +104,7 @@ func (a *assembly) markZeroes() {
 			continue
 		}
 		if name.IsZero() {
-			h := objects.NewHasher()
-			h.AddZeroes(int64(most))
-			name = h.Sum()
-			h.Release()
+			name = objects.SumZeroes(int64(most))
 		}
 		if o.ID == name {
 			a.mark(i)
@@ -120,20 +117,15 @@ func (a *assembly) markZeroes() {
 // left, and returns how many bytes of room that gave back. Where the file system
 // makes no holes, marks are taken from what is no zeroes there.
 func (a *assembly) clear() (freed int64, err error) {
-	runs := slices.Clone(a.holes)
+	var runs []span
 	for i, o := range a.m.Objects {
-		if !a.have[i] {
-			runs = append(runs, span{a.offsets[i], int64(o.Size)})
+		if !a.have[i] || a.inHole(i) {
+			runs = extend(runs, a.offsets[i], int64(o.Size))
 		}
 	}
-	slices.SortFunc(runs, func(x, y span) int { return cmp.Compare(x.offset, y.offset) })
 	before := allocated(a.f)
 	a.file.blank = false
-	for i := 0; i < len(runs); {
-		run := runs[i]
-		for i++; i < len(runs) && runs[i].offset == run.offset+run.length; i++ {
-			run.length += runs[i].length
-		}
+	for _, run := range runs {
 		made, err := a.file.leave(run.offset, run.length)
 		if err != nil {
 			return 0, fmt.Errorf("clearing what is staged: %w", err)
@@ -149,15 +141,8 @@ func (a *assembly) clear() (freed int64, err error) {
 // unmark takes the marks from objects that should be zeroes and are not.
 func (a *assembly) unmark() error {
 	var holes []span
-	marked := 0
 	for i, o := range a.m.Objects {
-		for marked < len(a.holes) && a.holes[marked].offset+a.holes[marked].length <= a.offsets[i] {
-			marked++
-		}
-		if marked == len(a.holes) {
-			break
-		}
-		if a.offsets[i] < a.holes[marked].offset {
+		if !a.inHole(i) {
 			continue
 		}
 		zero, err := a.isZero(a.offsets[i], int64(o.Size))
@@ -203,6 +188,9 @@ func (a *assembly) holeFrom(offset int64) span {
 	}
 	return a.holes[i]
 }
+
+// inHole says whether an object is one that was marked as zeroes.
+func (a *assembly) inHole(i int) bool { return a.holeFrom(a.offsets[i]).offset <= a.offsets[i] }
 
 // hashHole hashes what stands where a.hashed does of a hole that was marked, up to
 // end. To read it would bring it into the page cache.
