@@ -3,14 +3,10 @@ package subscriber
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
-	"time"
 
-	"waptsync/bus"
 	"waptsync/objects"
 )
 
@@ -236,21 +232,7 @@ func TestInterruptedTransferOfASparseFileGoesOn(t *testing.T) {
 	m.writeSparse("disk.img", size, islands)
 	m.publishAll()
 	r := newRemote(t, m, "colmar")
-	asked := cutAfter(r, 60<<20)
-	r.start()
-	<-asked
-	waitFor(t, 10*time.Second, func() string {
-		if got := r.r.Report().Received; got < sizeOf(islands)/3 {
-			return sprint("%d bytes came", got)
-		}
-		return ""
-	})
-	r.stop()
-	had := r.r.Report().Received
-	r.faults.onFetch(nil)
-	r.start()
-	r.reached()
-	r.same()
+	had := r.interrupted(60<<20, sizeOf(islands)/3)
 	if got, rest := r.r.Report().Received, sizeOf(islands)-had; got > rest+1<<20 {
 		t.Errorf("%d bytes came where %d were missing", got, rest)
 	}
@@ -259,36 +241,8 @@ func TestInterruptedTransferOfASparseFileGoesOn(t *testing.T) {
 	}
 }
 
-// cutAfter lets no more than so many bytes be asked for, and tells when.
-func cutAfter(r *testRemote, most int64) (cut chan struct{}) {
-	cut = make(chan struct{})
-	var once sync.Once
-	var mu sync.Mutex
-	r.faults.onFetch(func(items []bus.Item) error {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, it := range items {
-			if !it.Manifest {
-				most -= it.Length
-			}
-		}
-		if most < 0 {
-			once.Do(func() { close(cut) })
-			return errors.New("cut by the test")
-		}
-		return nil
-	})
-	return cut
-}
-
 func TestASparseFileNeedsNoRoomForItsHoles(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount a small file system")
-	}
-	m := startMain(t)
-	r := newRemote(t, m, "colmar")
-	must(t, os.Mkdir(r.dir, 0o755))
-	mountSmall(t, r.dir, "24m")
+	m, r := smallRemote(t, "24m")
 	r.tune = func(o *Options) { o.MinFree = 4 << 20 }
 	m.writeSparse("disk.img", 200<<20, map[int64][]byte{0: random(1 << 20), 150 << 20: random(2 << 20)})
 	m.publishAll()
@@ -303,13 +257,7 @@ func TestASparseFileNeedsNoRoomForItsHoles(t *testing.T) {
 
 // The room of an interrupted transfer is not asked for once more.
 func TestInterruptedTransferHasItsRoom(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount a small file system")
-	}
-	m := startMain(t)
-	r := newRemote(t, m, "colmar")
-	must(t, os.Mkdir(r.dir, 0o755))
-	mountSmall(t, r.dir, "40m")
+	m, r := smallRemote(t, "40m")
 	m.put("large", random(32<<20))
 	m.mark()
 	cut := cutAfter(r, 16<<20)

@@ -20,38 +20,54 @@ func TestInterruptedTransferGoesOnWhereItStood(t *testing.T) {
 	m := startMain(t)
 	m.put("big.wapt", random(size))
 	r := newRemote(t, m, "colmar")
-	cut := make(chan struct{})
+	had := r.interrupted(size/2, size/4)
+	if got, rest := r.r.Report().Received, size-had; got > rest*12/10 {
+		t.Errorf("%d bytes came where %d were missing", got, rest)
+	}
+}
+
+// cutAfter lets no more than so many bytes be asked for, and tells when.
+func cutAfter(r *testRemote, most int64) (cut chan struct{}) {
+	cut = make(chan struct{})
 	var once sync.Once
-	var asked atomic.Int64
+	var mu sync.Mutex
 	r.faults.onFetch(func(items []bus.Item) error {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, it := range items {
 			if !it.Manifest {
-				asked.Add(it.Length)
+				most -= it.Length
 			}
 		}
-		if asked.Load() > size/2 {
+		if most < 0 {
 			once.Do(func() { close(cut) })
 			return errors.New("cut by the test")
 		}
 		return nil
 	})
+	return cut
+}
+
+// interrupted lets a transfer end when so many bytes were asked for and some of what
+// was under way has come, and lets it go on to its end. It returns what had come.
+func (r *testRemote) interrupted(asked, came int64) (had int64) {
+	r.t.Helper()
+	cut := cutAfter(r, asked)
 	r.start()
 	<-cut
-	waitFor(t, 10*time.Second, func() string { // some of what was under way has come
-		if got := r.r.Report().Received; got < size/4 {
+	waitFor(r.t, 10*time.Second, func() string {
+		if got := r.r.Report().Received; got < came {
 			return sprint("%d bytes came", got)
 		}
 		return ""
 	})
 	r.stop()
-	had := r.r.Report().Received
+	had = r.r.Report().Received
 	r.faults.onFetch(nil)
 	r.start()
 	r.reached()
 	r.same()
-	if got, rest := r.r.Report().Received, size-had; got > rest*12/10 {
-		t.Errorf("%d bytes came where %d were missing", got, rest)
-	}
+	return had
 }
 
 func TestTransferThatBreaksIsTriedAgain(t *testing.T) {

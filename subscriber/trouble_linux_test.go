@@ -3,7 +3,6 @@ package subscriber
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,13 +79,7 @@ func TestNameTheDiskRefusesIsReported(t *testing.T) {
 }
 
 func TestFullDiskIsReportedAndGoesOnWhenSpaceReturns(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs root on Linux, to mount a small file system")
-	}
-	m := startMain(t)
-	r := newRemote(t, m, "colmar")
-	must(t, os.Mkdir(r.dir, 0o755))
-	mountSmall(t, r.dir, "12m")
+	m, r := smallRemote(t, "12m")
 	m.write("1fits", random(2<<20))
 	m.write("2does-not", random(16<<20))
 	m.write("3small", random(1000))
@@ -104,13 +97,7 @@ func TestFullDiskIsReportedAndGoesOnWhenSpaceReturns(t *testing.T) {
 
 // The space can also run out while the stage is written.
 func TestDiskThatFillsWhileStagingIsReported(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs root on Linux, to mount a small file system")
-	}
-	m := startMain(t)
-	r := newRemote(t, m, "colmar")
-	must(t, os.Mkdir(r.dir, 0o755))
-	mountSmall(t, r.dir, "8m")
+	m, r := smallRemote(t, "8m")
 	for i := range 30 {
 		m.write(sprint("f%02d", i), random(500_000))
 	}
@@ -128,13 +115,7 @@ func TestDiskThatFillsWhileStagingIsReported(t *testing.T) {
 }
 
 func TestMinFreeIsLeft(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("needs root on Linux, to mount a small file system")
-	}
-	m := startMain(t)
-	r := newRemote(t, m, "colmar")
-	must(t, os.Mkdir(r.dir, 0o755))
-	mountSmall(t, r.dir, "16m")
+	m, r := smallRemote(t, "16m")
 	r.tune = func(o *Options) { o.MinFree = 10 << 20 }
 	m.write("f", random(8<<20))
 	m.publishAll()
@@ -143,6 +124,19 @@ func TestMinFreeIsLeft(t *testing.T) {
 	if got := r.r.Report().Received; got > 1<<20 {
 		t.Errorf("%d bytes were fetched in vain", got)
 	}
+}
+
+// smallRemote is a main, and a remote of it whose folder is a file system of that size.
+func smallRemote(t *testing.T, size string) (*testMain, *testRemote) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount a small file system")
+	}
+	m := startMain(t)
+	r := newRemote(t, m, "colmar")
+	must(t, os.Mkdir(r.dir, 0o755))
+	mountSmall(t, r.dir, size)
+	return m, r
 }
 
 func mountSmall(t *testing.T, dir, size string) {
